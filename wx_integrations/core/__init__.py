@@ -1,0 +1,1 @@
+"""The REST core: knows watsonx.ai, knows no framework."""

@@ -1,0 +1,53 @@
+"""The two kinds of shape: what we send is strict, what we receive is lenient.
+
+Field names are the names on the wire. A limit is written down only where the
+API reference or an official SDK states it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
+
+
+class Sent(BaseModel):
+    """A body we send: unknown fields are refused by name, nothing is coerced."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+    )
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the body as JSON-ready data; absent fields are left out, never sent as null."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Received(BaseModel):
+    """A body we receive: unknown fields are kept, known ones must have their type."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+    )
+
+
+SentT = TypeVar("SentT", bound=Sent)
+ReceivedT = TypeVar("ReceivedT", bound=Received)
+
+
+def encode(body: dict[str, Any]) -> bytes:
+    """Return a body as UTF-8 JSON."""
+    return to_json(body)

@@ -1,0 +1,1 @@
+"""An emulator of the watsonx.ai REST API: for tests, for demos, for working offline."""
