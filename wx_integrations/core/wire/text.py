@@ -191,6 +191,7 @@ class ModelFunction(Received):
 class ModelLimits(Received):
     max_sequence_length: int | None = None
     max_output_tokens: int | None = None
+    embedding_dimension: int | None = None
 
 
 class LifecycleStage(Received):
@@ -214,6 +215,7 @@ class ModelSpec(Received):
     output_tier: str | None = None
     number_params: str | None = None
     functions: list[ModelFunction] | None = None
+    task_ids: list[str] | None = None
     model_limits: ModelLimits | None = None
     lifecycle: list[LifecycleStage] | None = None
     tech_preview: bool | None = None
