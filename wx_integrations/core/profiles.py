@@ -155,7 +155,14 @@ _FURTHER: tuple[ModelProfile, ...] = (
         structured_output=True,
     ),
     ModelProfile(
-        "openai/gpt-oss-120b", _PROVIDER, "2026", chat=True, tool_calling=True, structured_output=True, reasoning=True
+        "openai/gpt-oss-120b",
+        _PROVIDER + "; context window: OpenAI's model card, confirmed for watsonx.ai by cuga-agent #437",
+        "2026-07",
+        context_window=131072,
+        chat=True,
+        tool_calling=True,
+        structured_output=True,
+        reasoning=True,
     ),
     ModelProfile("mistralai/mistral-large-2512", _JAVA_DOCS, "2026-08", chat=True, tool_calling=True),
     ModelProfile("mistralai/mistral-medium-2505", _PROVIDER, "2026", chat=True, tool_calling=True),
