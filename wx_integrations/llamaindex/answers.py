@@ -1,0 +1,269 @@
+"""Answers of the service as LlamaIndex responses, whole or folded from a stream.
+
+`raw` is the service's JSON as data, with `usage` where the framework's token
+counter looks for it. `additional_kwargs` of a response holds the token counts,
+`finish_reason` and `model`; in streams also `thinking_delta`, and
+`in_progress` until the answer is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    ContentBlock,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from wx_integrations.core.calls import ends_chat, ends_generation
+from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
+from wx_integrations.core.wire.chat import Chunk, Completion, Delta, Usage
+from wx_integrations.core.wire.shapes import Received
+from wx_integrations.core.wire.text import Generation, GenerationResult
+
+IN_PROGRESS = "in_progress"
+
+
+def from_completion(completion: Completion, *, single_call: bool = False) -> ChatResponse:
+    """Return a whole chat answer; of several choices (`n`) the first, the others are in `raw`.
+
+    Args:
+        single_call: keep the first tool call only, as the framework asks for when parallel calls are off.
+    """
+    choice = min(completion.choices, key=lambda choice: choice.index, default=None)
+    said = (choice.message if choice else None) or Delta()
+    calls = whole_calls(said.tool_calls or ())
+    return ChatResponse(
+        message=_message(
+            said.content or "", thoughts(said), calls[:1] if single_call else calls, refusal=said.refusal or ""
+        ),
+        raw=_raw(completion),
+        logprobs=logprobs(choice.logprobs if choice else None),
+        additional_kwargs=_facts(completion.usage, choice.finish_reason if choice else None, completion.model_name),
+    )
+
+
+class Fold:
+    """Folds the frames of a chat stream: each response shows the running whole and what is new.
+
+    Frames of further choices (`n`) are in `raw` only.
+    """
+
+    def __init__(self, *, single_call: bool = False) -> None:
+        self._single_call = single_call
+        self._text = ""
+        self._thoughts = ""
+        self._refusal = ""
+        self._assembler = Assembler()
+        self._logprobs: list[list[LogProb]] = []
+        self._usage: Usage | None = None
+        self._finish_reason: str | None = None
+        self._model: str | None = None
+        self._whole = False
+        self._last: ChatResponse | None = None
+
+    def feed(self, chunk: Chunk) -> ChatResponse:
+        """Take the next frame and return the answer so far."""
+        self._usage = chunk.usage or self._usage
+        self._model = chunk.model_name or self._model
+        choice = next((choice for choice in chunk.choices if choice.index == 0), None)
+        said = (choice.delta if choice else None) or Delta()
+        text, thought = said.content or "", thoughts(said)
+        self._text += text
+        self._thoughts += thought
+        self._refusal += said.refusal or ""
+        self._assembler.feed(0, said.tool_calls or ())
+        if choice and choice.logprobs:
+            self._logprobs = self._logprobs + (logprobs(choice.logprobs) or [])
+        if choice and choice.finish_reason:
+            self._finish_reason = choice.finish_reason
+            self._assembler.finish(0)
+        self._whole = self._whole or ends_chat(chunk)
+        return self._respond(text, thought, _raw(chunk))
+
+    def end(self) -> ChatResponse | None:
+        """Return a last response if the stream ended before the last one could be whole."""
+        held_back = self._assembler.finish()
+        if self._last is None or (self._whole and not held_back):
+            return None
+        self._whole = True
+        return self._respond("", "", self._last.raw)
+
+    def _respond(self, text: str, thought: str, raw: dict[str, Any]) -> ChatResponse:
+        calls = self._assembler.calls(0)
+        facts = _facts(self._usage, self._finish_reason, self._model)
+        if thought:
+            facts["thinking_delta"] = thought
+        if not self._whole:
+            facts[IN_PROGRESS] = True
+        self._last = ChatResponse(
+            message=_message(
+                self._text, self._thoughts, calls[:1] if self._single_call else calls, refusal=self._refusal
+            ),
+            delta=text,
+            raw=raw,
+            logprobs=self._logprobs or None,
+            additional_kwargs=facts,
+        )
+        return self._last
+
+
+def from_generation(generation: Generation) -> CompletionResponse:
+    """Return a whole text generation."""
+    result = generation.results[0] if generation.results else GenerationResult()
+    usage = _generation_usage(result, None)
+    return CompletionResponse(
+        text=result.generated_text,
+        raw=_raw(generation, usage),
+        logprobs=_token_logprobs(result.generated_tokens),
+        additional_kwargs=_facts(usage, result.stop_reason, generation.model_id),
+    )
+
+
+class TextFold:
+    """Folds the frames of a text generation stream."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._usage: Usage | None = None
+        self._model: str | None = None
+        self._logprobs: list[list[LogProb]] = []
+
+    def feed(self, frame: Generation) -> CompletionResponse | None:
+        """Take the next frame; frames without a result (the first of old streams) say nothing."""
+        self._model = frame.model_id or self._model
+        if not frame.results:
+            return None
+        result = frame.results[0]
+        self._text += result.generated_text
+        self._usage = _generation_usage(result, self._usage)
+        self._logprobs = self._logprobs + (_token_logprobs(result.generated_tokens) or [])
+        ended = ends_generation(frame)
+        facts = _facts(self._usage, result.stop_reason if ended else None, self._model)
+        if not ended:
+            facts[IN_PROGRESS] = True
+        return CompletionResponse(
+            text=self._text,
+            delta=result.generated_text,
+            raw=_raw(frame, self._usage if ended else None),
+            logprobs=self._logprobs or None,
+            additional_kwargs=facts,
+        )
+
+
+def completion_of(response: ChatResponse) -> CompletionResponse:
+    """Return a chat answer as a completion, with everything it carries."""
+    return CompletionResponse(
+        text=response.message.content or "",
+        delta=response.delta,
+        raw=response.raw,
+        logprobs=response.logprobs,
+        additional_kwargs={**response.message.additional_kwargs, **response.additional_kwargs},
+    )
+
+
+def chat_of(response: CompletionResponse) -> ChatResponse:
+    """Return a completion as the assistant's answer."""
+    return ChatResponse(
+        message=ChatMessage(role=MessageRole.ASSISTANT, content=response.text),
+        delta=response.delta,
+        raw=response.raw,
+        logprobs=response.logprobs,
+        additional_kwargs=response.additional_kwargs,
+    )
+
+
+# --------------------------------------------------------------------------- parts
+
+
+def thoughts(said: Delta) -> str:
+    """Return the reasoning, whichever of its two names it came under."""
+    return said.reasoning_content or said.reasoning or ""
+
+
+def logprobs(data: dict[str, Any] | None) -> list[list[LogProb]] | None:
+    """Return one list per token: the token itself first, then the alternatives the service named."""
+    tokens = (data or {}).get("content")
+    if not tokens:
+        return None
+    result = []
+    for token in tokens:
+        chosen = _logprob(token)
+        others = [_logprob(other) for other in token.get("top_logprobs") or ()]
+        result.append([chosen, *(other for other in others if other.token != chosen.token)])
+    return result
+
+
+def _logprob(token: dict[str, Any]) -> LogProb:
+    return LogProb(token=token.get("token") or "", logprob=token.get("logprob") or 0.0, bytes=token.get("bytes") or [])
+
+
+def _token_logprobs(tokens: list[dict[str, Any]] | None) -> list[list[LogProb]] | None:
+    """Return the log probabilities of text generation (`return_options.token_logprobs`)."""
+    known = [token for token in tokens or () if token.get("logprob") is not None]
+    if not known:
+        return None
+    return [
+        [
+            LogProb(token=item.get("text") or "", logprob=item.get("logprob") or 0.0)
+            for item in (token, *(top for top in token.get("top_tokens") or () if top.get("text") != token.get("text")))
+        ]
+        for token in known
+    ]
+
+
+def _message(text: str, thought: str, calls: Sequence[AssembledCall], *, refusal: str) -> ChatMessage:
+    blocks: list[ContentBlock] = []
+    kwargs: dict[str, Any] = {}
+    if thought:
+        blocks.append(ThinkingBlock(content=thought))
+    if text or not calls:
+        blocks.append(TextBlock(text=text))
+    for call in calls:
+        kwargs_or_text = call.arguments if call.parsed is None else call.parsed
+        blocks.append(ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=kwargs_or_text))
+    if calls:  # the framework's streaming of structured output looks here
+        kwargs["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in calls
+        ]
+    if refusal:
+        kwargs["refusal"] = refusal
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=kwargs)
+
+
+def _facts(usage: Usage | None, finish_reason: str | None, model: str | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if usage is not None:
+        facts["prompt_tokens"] = usage.prompt_tokens
+        facts["completion_tokens"] = usage.completion_tokens
+        facts["total_tokens"] = usage.total_tokens
+    if finish_reason:
+        facts["finish_reason"] = finish_reason
+    if model:
+        facts["model"] = model
+    return facts
+
+
+def _generation_usage(result: GenerationResult, before: Usage | None) -> Usage | None:
+    """Return the counts so far: input tokens come once, generated ones as a running total."""
+    if result.input_token_count is None and result.generated_token_count is None:
+        return before
+    prompt = max(result.input_token_count or 0, before.prompt_tokens if before else 0)
+    generated = max(result.generated_token_count or 0, before.completion_tokens if before else 0)
+    return Usage(prompt_tokens=prompt, completion_tokens=generated, total_tokens=prompt + generated)
+
+
+def _raw(answer: Received, usage: Usage | None = None) -> dict[str, Any]:
+    data = answer.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if usage is not None:
+        data["usage"] = usage.model_dump(mode="json", exclude_none=True)
+    return data
