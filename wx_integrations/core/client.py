@@ -1,0 +1,391 @@
+"""Client and AsyncClient: they run calls.
+
+Both open their httpx client on first use. `AsyncClient` keeps one per
+running event loop, closed when that loop shuts down, so one object serves
+any number of loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Generator, Mapping
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from wx_integrations.core import auth
+from wx_integrations.core.calls import Call, StreamCall
+from wx_integrations.core.connection import Connection
+from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.exchange import Plan, Reading, Timeout, unread
+from wx_integrations.core.retry import AsyncRetryTransport, RetryPolicy, RetryTransport, Waiting
+from wx_integrations.core.transport import (
+    DEFAULT_LIMITS,
+    AsyncBorrowedTransport,
+    BorrowedTransport,
+    async_transport,
+    build_mounts,
+    ssl_context,
+    sync_transport,
+)
+
+T = TypeVar("T")
+_everyone: weakref.WeakSet[Shared] = weakref.WeakSet()
+
+
+class Shared:
+    """What the clients of one connection share: the token, the TLS settings, and what a user changed."""
+
+    def __init__(self, connection: Connection, waiting: Waiting | None = None) -> None:
+        self.connection = connection
+        self.waiting = waiting or Waiting()
+        self.cell = auth.TokenCell(self.waiting.clock)
+        self.auth = self._auth(connection.token_source, dict(connection.headers or {}))
+        self.generation = 0
+        self._lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+        _everyone.add(self)
+
+    def _auth(self, source: auth.Source, headers: dict[str, str]) -> httpx.Auth:
+        self.source, self.headers = source, headers
+        if any(name.lower() == "authorization" for name in headers):
+            return auth.FixedAuth(headers)
+        if isinstance(source, auth.Fixed):
+            return auth.FixedAuth({"Authorization": source.header, **headers})
+        if isinstance(source, auth.Missing):
+            return auth.MissingAuth(source.fields)
+        return auth.TokenAuth(source, self.cell, self.connection.retry, self.connection.httpx_timeout, headers)
+
+    def set_token(self, token: str) -> None:
+        self.auth = self._auth(auth.Fixed(auth.bearer(token)), self.headers)
+
+    def set_headers(self, headers: Mapping[str, str]) -> None:
+        self.auth = self._auth(self.source, dict(headers))
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """One SSL context for all: each costs milliseconds and most of a megabyte."""
+        with self._lock:
+            if self._context is None:
+                self._context = ssl_context(self.connection.verify)
+            return self._context
+
+    def start_afresh(self) -> None:
+        """Forget the parent's sockets and locks in a forked child."""
+        self.generation += 1
+        self._lock = threading.Lock()
+        self.cell.forget_leader()
+
+
+def _after_fork() -> None:
+    for shared in list(_everyone):
+        shared.start_afresh()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Common:
+    """What both colours offer without waiting."""
+
+    def __init__(self, connection: Connection | None = None, *, shared: Shared | None = None, **settings: Any) -> None:
+        if connection is not None and settings:
+            raise ConfigurationError(f"both connection and {', '.join(settings)} are given", field="connection")
+        self._shared = shared or Shared(connection or Connection.from_env(**settings))
+        self._plan = Plan(self._shared.connection, self._shared.waiting)
+
+    @property
+    def connection(self) -> Connection:
+        return self._shared.connection
+
+    def set_token(self, token: str) -> None:
+        """Use this token from now on; it is not renewed any more."""
+        self._shared.set_token(token)
+
+    def set_headers(self, headers: Mapping[str, str]) -> None:
+        """Send these headers with every request from now on, merged last, so they can replace any other."""
+        self._shared.set_headers(headers)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.connection.hosts.ml})"
+
+
+class Client(_Common):
+    """Runs calls and waits for them; safe to share between threads.
+
+    Args:
+        connection: where and as whom; without it, settings and WATSONX_* variables are read.
+        shared: what to share with other clients of the same connection.
+        **settings: a Connection's settings.
+    """
+
+    _http: httpx.Client | None = None
+    _generation = 0
+
+    def __init__(self, connection: Connection | None = None, *, shared: Shared | None = None, **settings: Any) -> None:
+        super().__init__(connection, shared=shared, **settings)
+        self._lock = threading.Lock()
+        self._closer: weakref.finalize[[], Client] | None = None
+
+    def run(self, call: Call[T], *, timeout: Timeout = None, retry: RetryPolicy | None = None) -> T:
+        """Send a call and return its value.
+
+        Args:
+            call: what to do.
+            timeout: seconds (or httpx.Timeout), instead of the connection's.
+            retry: a policy, instead of the connection's.
+
+        Raises:
+            ServiceError: the service says no.
+            ConnectionFailed: no answer arrived.
+            UnexpectedResponse: the answer could not be understood.
+        """
+        request, trail = self._plan.request(call, timeout, retry)
+        return self._plan.read(call, self._send(request), trail)
+
+    def stream(
+        self, call: StreamCall[T], *, timeout: Timeout = None, retry: RetryPolicy | None = None
+    ) -> Generator[T, None, None]:
+        """Send a call and yield its values as they arrive; closing the generator closes the answer.
+
+        Raises:
+            StreamBroken: the answer began and failed, or ended before it was complete.
+        """
+        request, trail = self._plan.request(call, timeout, retry)
+        response = self._send(request, stream=True)
+        reading = Reading(self._plan, call, trail)
+        try:
+            if not reading.check(response):
+                response.read()
+                raise reading.refuse(response)
+            for data in response.iter_bytes():
+                yield from reading.values(data)
+            yield from reading.rest()
+        except httpx.HTTPError as error:
+            raise unread(error, request, reading) from error
+        finally:
+            response.close()
+
+    def request_raw(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send any request to one of the connection's hosts and return the answer, whatever its status.
+
+        Args:
+            method: the HTTP method.
+            path: below the ml host (`/wx` and `/v2`: the platform host), or a full URL of either.
+            **options: `json` or `content`, `params`, `headers`, `timeout`, `retry`.
+        """
+        request, _ = self._plan.raw_request(method, path, **options)
+        return self._send(request)
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """Send any request and return the answer's JSON (None for an empty one).
+
+        Raises:
+            ServiceError: the service says no.
+            UnexpectedResponse: the answer is not JSON.
+        """
+        request, trail = self._plan.raw_request(method, path, **options)
+        return self._plan.read_json(self._send(request), trail)
+
+    def get(self, path: str, **options: Any) -> Any:
+        """Send a GET request and return the answer's JSON."""
+        return self.request("GET", path, **options)
+
+    def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+        try:
+            return self._open().send(request, auth=self._shared.auth, stream=stream)
+        except httpx.HTTPError as error:
+            raise unread(error, request) from error
+
+    def _open(self) -> httpx.Client:
+        http = self._http
+        if http is not None and self._generation == self._shared.generation:
+            return http
+        with self._lock:
+            if self._http is None or self._generation != self._shared.generation:
+                self._generation = self._shared.generation
+                self._http = self._build()
+                self._closer = weakref.finalize(self, self._http.close)
+            return self._http
+
+    def _build(self) -> httpx.Client:
+        connection, waiting = self.connection, self._shared.waiting
+        if connection.httpx_client is not None:
+            own = RetryTransport(BorrowedTransport(connection.httpx_client), waiting)
+            return httpx.Client(transport=own, trust_env=False)
+        context, limits = self._shared.context, connection.limits or DEFAULT_LIMITS
+
+        def make(proxy: str | None) -> httpx.BaseTransport:
+            return RetryTransport(sync_transport(context, limits, proxy), waiting)
+
+        return httpx.Client(transport=make(None), mounts=build_mounts(connection.proxies, make), trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        with self._lock:
+            if self._closer is not None:
+                self._closer()
+            self._http = self._closer = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncClient(_Common):
+    """Runs calls in the running event loop; one object serves any number of loops, one after another or at once.
+
+    Args:
+        connection: where and as whom; without it, settings and WATSONX_* variables are read.
+        shared: what to share with other clients of the same connection.
+        **settings: a Connection's settings.
+    """
+
+    def __init__(self, connection: Connection | None = None, *, shared: Shared | None = None, **settings: Any) -> None:
+        super().__init__(connection, shared=shared, **settings)
+        self._loops: dict[int, _Live] = {}
+
+    async def run(self, call: Call[T], *, timeout: Timeout = None, retry: RetryPolicy | None = None) -> T:
+        """Send a call and return its value.
+
+        Args:
+            call: what to do.
+            timeout: seconds (or httpx.Timeout), instead of the connection's.
+            retry: a policy, instead of the connection's.
+
+        Raises:
+            ServiceError: the service says no.
+            ConnectionFailed: no answer arrived.
+            UnexpectedResponse: the answer could not be understood.
+        """
+        request, trail = self._plan.request(call, timeout, retry)
+        return self._plan.read(call, await self._send(request), trail)
+
+    async def stream(
+        self, call: StreamCall[T], *, timeout: Timeout = None, retry: RetryPolicy | None = None
+    ) -> AsyncGenerator[T, None]:
+        """Send a call and yield its values as they arrive; closing the generator closes the answer.
+
+        Raises:
+            StreamBroken: the answer began and failed, or ended before it was complete.
+        """
+        request, trail = self._plan.request(call, timeout, retry)
+        response = await self._send(request, stream=True)
+        reading = Reading(self._plan, call, trail)
+        try:
+            if not reading.check(response):
+                await response.aread()
+                raise reading.refuse(response)
+            async for data in response.aiter_bytes():
+                for value in reading.values(data):
+                    yield value
+            for value in reading.rest():
+                yield value
+        except httpx.HTTPError as error:
+            raise unread(error, request, reading) from error
+        finally:
+            await response.aclose()
+
+    async def request_raw(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send any request to one of the connection's hosts and return the answer, whatever its status.
+
+        Args:
+            method: the HTTP method.
+            path: below the ml host (`/wx` and `/v2`: the platform host), or a full URL of either.
+            **options: `json` or `content`, `params`, `headers`, `timeout`, `retry`.
+        """
+        request, _ = self._plan.raw_request(method, path, **options)
+        return await self._send(request)
+
+    async def request(self, method: str, path: str, **options: Any) -> Any:
+        """Send any request and return the answer's JSON (None for an empty one).
+
+        Raises:
+            ServiceError: the service says no.
+            UnexpectedResponse: the answer is not JSON.
+        """
+        request, trail = self._plan.raw_request(method, path, **options)
+        return self._plan.read_json(await self._send(request), trail)
+
+    async def get(self, path: str, **options: Any) -> Any:
+        """Send a GET request and return the answer's JSON."""
+        return await self.request("GET", path, **options)
+
+    async def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+        http = await self._open()
+        try:
+            return await http.send(request, auth=self._shared.auth, stream=stream)
+        except httpx.HTTPError as error:
+            raise unread(error, request) from error
+
+    async def _open(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        live = self._loops.get(id(loop))
+        if live is not None and live.serves(loop, self._shared.generation):
+            return live.http
+        for key, old in list(self._loops.items()):
+            if old.is_dead(self._shared.generation):
+                self._loops.pop(key, None)
+        live = _Live(self._build(), loop, self._shared.generation)
+        self._loops[id(loop)] = live
+        await live.keeper.__anext__()
+        return live.http
+
+    def _build(self) -> httpx.AsyncClient:
+        connection, waiting = self.connection, self._shared.waiting
+        if connection.async_httpx_client is not None:
+            own = AsyncRetryTransport(AsyncBorrowedTransport(connection.async_httpx_client), waiting)
+            return httpx.AsyncClient(transport=own, trust_env=False)
+        context, limits = self._shared.context, connection.limits or DEFAULT_LIMITS
+
+        def make(proxy: str | None) -> httpx.AsyncBaseTransport:
+            return AsyncRetryTransport(async_transport(context, limits, proxy), waiting)
+
+        return httpx.AsyncClient(transport=make(None), mounts=build_mounts(connection.proxies, make), trust_env=False)
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections; the next call opens new ones."""
+        live = self._loops.pop(id(asyncio.get_running_loop()), None)
+        if live is not None:
+            await live.keeper.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+class _Live:
+    """One loop's httpx client.
+
+    `keeper` is an async generator suspended around the client: a loop that
+    shuts down closes its async generators, and so the client, in time.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, loop: asyncio.AbstractEventLoop, generation: int) -> None:
+        self.http = http
+        self.loop = weakref.ref(loop)
+        self.generation = generation
+        self.keeper = _keep(http)
+
+    def serves(self, loop: asyncio.AbstractEventLoop, generation: int) -> bool:
+        return self.loop() is loop and self.generation == generation and not self.http.is_closed
+
+    def is_dead(self, generation: int) -> bool:
+        loop = self.loop()
+        return loop is None or loop.is_closed() or self.generation != generation or self.http.is_closed
+
+
+async def _keep(http: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await http.aclose()

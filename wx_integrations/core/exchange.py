@@ -1,0 +1,316 @@
+"""The part of a call that does not wait: requests out, values and errors in.
+
+Both clients share it, so that they differ by `async` and `await` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+from pydantic_core import from_json, to_json
+
+from wx_integrations import __version__
+from wx_integrations.core import errors
+from wx_integrations.core.calls import Call, StreamCall
+from wx_integrations.core.connection import Connection
+from wx_integrations.core.errors import (
+    ConfigurationError,
+    ServiceError,
+    StreamBroken,
+    UnexpectedResponse,
+    WatsonxError,
+)
+from wx_integrations.core.retry import TRAIL, RetryPolicy, Trail, Waiting, connection_error
+from wx_integrations.core.sse import Decoder, Event
+
+T = TypeVar("T")
+Timeout = float | httpx.Timeout | None
+USER_AGENT = f"wx-integrations/{__version__}"
+_NO_STREAM = ("application/json", "text/html", "application/xml", "text/xml")
+
+
+class Plan:
+    """The part of running a call that does not wait: requests out, values and errors in."""
+
+    def __init__(self, connection: Connection, waiting: Waiting) -> None:
+        self.connection = connection
+        self.waiting = waiting
+        self.hosts = {"ml": connection.hosts.ml, "platform": connection.hosts.platform}
+        self.timeout = connection.httpx_timeout.as_dict()
+        self._urls: dict[tuple[str, str, bool], httpx.URL] = {}
+
+    def request(
+        self, call: Call[Any] | StreamCall[Any], timeout: Timeout, retry: RetryPolicy | None
+    ) -> tuple[httpx.Request, Trail]:
+        """Build the request of a call, and the trail it will leave."""
+        streams = isinstance(call, StreamCall)
+        trail = Trail(retry or self.connection.retry, whole=not streams, generates=call.generates)
+        headers = {
+            "Accept": "text/event-stream" if streams else "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "Connection": "keep-alive",
+            "User-Agent": USER_AGENT,
+        }
+        if call.body is not None:
+            headers["Content-Type"] = "application/json"
+        if call.headers:
+            headers.update(call.headers)
+        return self._request(call.method, self.url(call), headers, call.body, timeout, trail), trail
+
+    def url(self, call: Call[Any] | StreamCall[Any]) -> httpx.URL:
+        key = (call.host, call.path, call.versioned)
+        url = self._urls.get(key)
+        if url is None:
+            url = httpx.URL(self.hosts[call.host] + call.path)
+            if call.versioned:
+                url = url.copy_add_param("version", self.connection.version_date)
+            if len(self._urls) < 64:
+                self._urls[key] = url
+        return url.copy_merge_params(dict(call.query)) if call.query else url
+
+    def _request(
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: dict[str, str],
+        content: bytes | None,
+        timeout: Timeout,
+        trail: Trail,
+    ) -> httpx.Request:
+        limits = self.timeout if timeout is None else httpx.Timeout(timeout).as_dict()
+        extensions = {"timeout": limits, TRAIL: trail}
+        return httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
+
+    def raw_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        timeout: Timeout = None,
+        retry: RetryPolicy | None = None,
+    ) -> tuple[httpx.Request, Trail]:
+        """Build a request of the plain level; the version date goes along below `/ml/` unless given."""
+        if json is not None and content is not None:
+            raise ConfigurationError("both json and content are given", field="content")
+        url = self._plain_url(path)
+        if params:
+            url = url.copy_merge_params(dict(params))
+        if url.path.startswith("/ml/") and not url.path.startswith("/ml/gateway/") and "version" not in url.params:
+            url = url.copy_add_param("version", self.connection.version_date)
+        sent = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": USER_AGENT}
+        body = content
+        if json is not None:
+            sent["Content-Type"] = "application/json"
+            body = to_json(json)
+        trail = Trail(retry or self.connection.retry)
+        return self._request(method.upper(), url, {**sent, **(headers or {})}, body, timeout, trail), trail
+
+    def _plain_url(self, path: str) -> httpx.URL:
+        if "://" not in path:
+            base = self.hosts["platform" if path.startswith(("/wx/", "/v2/")) else "ml"]
+            return httpx.URL(base + "/" + path.lstrip("/"))
+        url = httpx.URL(path)
+        if not any(_same_origin(url, httpx.URL(base)) for base in self.hosts.values()):
+            raise ConfigurationError(
+                f"{url.host} is not a host of this connection, so it gets no token",
+                hint=f"Use a path, or a URL of {' or '.join(dict.fromkeys(self.hosts.values()))}",
+                field="path",
+            )
+        return url
+
+    # ------------------------------------------------------------------ answers
+
+    def read(self, call: Call[T], response: httpx.Response, trail: Trail) -> T:
+        """Return the value of an answer, or raise what it says."""
+        if not response.is_success:
+            raise self.refusal(response, trail)
+        content = response.content
+        try:
+            value = call.parse(content)
+        except (ValueError, RecursionError) as error:
+            raise self.not_understood(response, trail, error) from None
+        extra = getattr(value, "model_extra", None)
+        if extra and _says_error(extra) and _says_nothing_else(value):
+            raise self.not_understood(response, trail, ValueError("an error body"))
+        return value
+
+    def read_json(self, response: httpx.Response, trail: Trail) -> Any:
+        """Return the JSON of a plain answer (None for an empty one), or raise what it says."""
+        if not response.is_success:
+            raise self.refusal(response, trail)
+        if not response.content:
+            return None
+        try:
+            return from_json(response.content)
+        except ValueError as error:
+            raise self.not_understood(response, trail, error) from None
+
+    def refusal(self, response: httpx.Response, trail: Trail) -> ServiceError:
+        error = errors.from_response(response.status_code, response.headers, response.content, now=self.waiting.now())
+        error.attempts, error.waited = trail.attempts, trail.waited
+        return error
+
+    def not_understood(self, response: httpx.Response, trail: Trail, why: Exception) -> WatsonxError:
+        """Return the error for an answer with a good status and a bad body."""
+        content = response.content
+        envelope = errors.parse_envelope(content)
+        error: WatsonxError
+        if envelope is not None and (envelope.errors or envelope.error or envelope.error_code):
+            error = errors.from_response(
+                envelope.status_code or response.status_code, response.headers, content, now=self.waiting.now()
+            )
+        else:
+            error = UnexpectedResponse(
+                f"{response.request.url.host} answered HTTP {response.status_code} with something else than "
+                f"{response.request.url.path} should give ({_place(why)})",
+                status=response.status_code,
+                excerpt=errors.excerpt(content),
+                hint="Check url (WATSONX_URL) and any proxy in between",
+            )
+        error.attempts, error.waited = trail.attempts, trail.waited
+        return error
+
+
+@dataclass
+class Reading:
+    """A stream being read: events to values, until the value that ends it."""
+
+    plan: Plan
+    call: StreamCall[Any]
+    trail: Trail
+
+    def __post_init__(self) -> None:
+        self.decoder = Decoder()
+        self.arrived: list[bytes] = []  # raw, as bytes cost the garbage collector nothing
+        self.complete = False
+        self.ended = False
+
+    def values(self, data: bytes) -> Iterable[Any]:
+        """Yield the values of some bytes; raises StreamBroken on an error event or a bad frame."""
+        try:
+            events = self.decoder.feed(data)
+        except ValueError as error:
+            raise self.broken(f"the stream cannot be read ({error})") from None
+        for event in events:
+            value = self._value(event)
+            if value is not None:
+                yield value
+
+    def rest(self) -> Iterable[Any]:
+        """Yield what the end of the bytes completes; raises StreamBroken when the end came too early."""
+        for event in self.decoder.close():
+            value = self._value(event)
+            if value is not None:
+                yield value
+        if not self.complete:
+            raise self.broken("the stream ended before the answer was complete")
+
+    def _value(self, event: Event) -> Any:
+        data = event.data
+        if self.ended or not data or data == b"{}":
+            return None
+        if data == b"[DONE]":
+            self.ended = self.complete = True
+            return None
+        if event.event == "error":
+            raise self.service_error(data)
+        try:
+            value = self.call.parse(data)
+        except (ValueError, RecursionError) as error:
+            if _is_error_body(data):
+                raise self.service_error(data) from None
+            raise self.broken(f"a frame of the stream cannot be understood ({_place(error)})", data) from None
+        extra = value.model_extra
+        if extra and _says_error(extra) and _says_nothing_else(value):
+            raise self.service_error(data)
+        self.arrived.append(data)
+        if self.call.is_last(value):
+            self.complete = True
+        return value
+
+    def service_error(self, data: bytes) -> StreamBroken:
+        envelope = errors.parse_envelope(data)
+        found = errors.facts(envelope) if envelope else {"code": None, "message": "", "trace": None}
+        message = found["message"] or errors.excerpt(data)
+        code = found["code"]
+        label = f"the service broke the stream off{f' ({code})' if code else ''}"
+        error = StreamBroken(
+            f"{label}: {message.rstrip('. ')}",
+            event=errors.excerpt(data),
+            code=code,
+            trace=found["trace"],
+            arrived=self._values_so_far(),
+            hint=errors.hint_for(None, code, message),
+        )
+        return self._noted(error)
+
+    def broken(self, message: str, data: bytes | None = None) -> StreamBroken:
+        event = errors.excerpt(data) if data is not None else None
+        return self._noted(StreamBroken(message, event=event, arrived=self._values_so_far()))
+
+    def _noted(self, error: StreamBroken) -> StreamBroken:
+        error.attempts, error.waited = self.trail.attempts, self.trail.waited
+        return error
+
+    def _values_so_far(self) -> tuple[Any, ...]:
+        return tuple(self.call.parse(data) for data in self.arrived)
+
+    def check(self, response: httpx.Response) -> bool:
+        """Whether the answer is a stream; if not, its body must be read and refused."""
+        kind = response.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+        return response.is_success and kind not in _NO_STREAM
+
+    def refuse(self, response: httpx.Response) -> WatsonxError:
+        if not response.is_success:
+            return self.plan.refusal(response, self.trail)
+        return self.plan.not_understood(response, self.trail, ValueError("not an event stream"))
+
+
+def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:
+    return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+
+
+def _says_error(extra: Mapping[str, Any]) -> bool:
+    return bool(extra.get("errors") or extra.get("error"))
+
+
+def _says_nothing_else(value: Any) -> bool:
+    return not any(getattr(value, name, None) for name in ("choices", "results", "resources", "result"))
+
+
+def _is_error_body(data: bytes) -> bool:
+    envelope = errors.parse_envelope(data)
+    return envelope is not None and bool(envelope.errors or envelope.error or envelope.error_code)
+
+
+def _place(error: Exception) -> str:
+    """Return where a body went wrong, without its content."""
+    report = getattr(error, "errors", None)
+    if callable(report):
+        first = report(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return f"{place}: {first['msg']}" if place else str(first["msg"])
+    return str(error)
+
+
+def unread(error: httpx.HTTPError, request: httpx.Request, reading: Reading | None = None) -> WatsonxError:
+    """Return the package's error for one of httpx's.
+
+    Args:
+        error: what httpx raised.
+        request: the request concerned.
+        reading: the stream being read, if its answer had begun.
+    """
+    if isinstance(error, httpx.DecodingError):
+        return UnexpectedResponse(f"{request.url.host} sent a body that cannot be decompressed")
+    if reading is None:
+        return connection_error(error, request)
+    what = "no more data arrived in time" if isinstance(error, httpx.TimeoutException) else "the connection broke"
+    return reading.broken(f"{what} in the middle of the stream")

@@ -1,0 +1,281 @@
+"""The fields every adapter of both frameworks has: the connection's, and the model's.
+
+An adapter is a framework's class with these mixed in:
+
+    class WatsonxEmbeddings(ModelFields, Embeddings): ...
+
+Construction opens nothing: fields and environment become a frozen
+Connection, model or deployment becomes a target, contradictions raise
+ConfigurationError.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, Self
+
+import httpx
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+
+from wx_integrations.core.calls import Deployment, Gateway, Model, Target
+from wx_integrations.core.client import AsyncClient, Client
+from wx_integrations.core.connection import (
+    SECRETS,
+    AuthType,
+    Connection,
+    fill_from_environment,
+    unknown_argument,
+)
+from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.retry import RetryPolicy
+from wx_integrations.core.session import Session
+
+_ALIASES = {"apikey": "api_key"}
+_LIVE = ("httpx_client", "async_httpx_client", "connection")
+
+
+class ConnectionFields(BaseModel):
+    """A Connection's settings as an adapter's arguments; see `Connection` for each.
+
+    `connection=` gives a ready one instead. What is left open comes from
+    WATSONX_* variables.
+    """
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, hide_input_in_errors=True, populate_by_name=True, protected_namespaces=()
+    )
+
+    url: str | None = Field(default=None, repr=False)
+    region: str | None = Field(default=None, repr=False)
+    api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("api_key", "apikey"), exclude=True, repr=False
+    )
+    token: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    token_function: Callable[[], Any] | None = Field(default=None, exclude=True, repr=False)
+    atoken_function: Callable[[], Awaitable[Any]] | None = Field(default=None, exclude=True, repr=False)
+    username: str | None = Field(default=None, repr=False)
+    password: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    zen_api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    instance_id: str | None = Field(default=None, repr=False)
+    version: str | None = Field(default=None, repr=False)
+    auth_type: AuthType | None = Field(default=None, repr=False)
+    trusted_profile_id: str | None = Field(default=None, repr=False)
+    bedrock_url: str | None = Field(default=None, repr=False)
+    auth_url: str | None = Field(default=None, repr=False)
+    platform_url: str | None = Field(default=None, repr=False)
+    project_id: str | None = Field(default=None, repr=False)
+    space_id: str | None = Field(default=None, repr=False)
+    verify: bool | str | ssl.SSLContext | None = Field(default=None, exclude=True, repr=False)
+    proxies: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    timeout: float | httpx.Timeout | None = Field(default=None, exclude=True, repr=False)
+    limits: httpx.Limits | None = Field(default=None, exclude=True, repr=False)
+    max_retries: int | None = Field(default=None, repr=False)
+    retry: RetryPolicy | None = Field(default=None, exclude=True, repr=False)
+    allow_http: bool = Field(default=False, repr=False)
+    use_private_token_url: bool = Field(default=False, repr=False)
+    pickle_secrets: bool = Field(default=False, repr=False)
+    httpx_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
+    async_httpx_client: httpx.AsyncClient | None = Field(default=None, exclude=True, repr=False)
+    connection: Connection | None = Field(default=None, exclude=True, repr=False)
+
+    _session: Session | None = PrivateAttr(default=None)
+    _settled: Connection | None = PrivateAttr(default=None)
+
+    OWN_ARGUMENTS: ClassVar[frozenset[str]] = frozenset()
+    """Names that the adapter's own `__init__` or validators accept besides its fields."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings = self._prepared(settings)
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise ConfigurationError.from_validation(error, type(self).__name__) from None
+        self._settled = self._build_connection()
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse contradictions among the fields; adapters extend it."""
+
+    @classmethod
+    def argument_names(cls) -> frozenset[str]:
+        """The names the constructor accepts."""
+        names = set(cls.model_fields) | set(_ALIASES) | cls.OWN_ARGUMENTS
+        for field in cls.model_fields.values():
+            if field.alias:
+                names.add(field.alias)
+            if isinstance(field.validation_alias, str):
+                names.add(field.validation_alias)
+            elif isinstance(field.validation_alias, AliasChoices):
+                names.update(choice for choice in field.validation_alias.choices if isinstance(choice, str))
+        return frozenset(names)
+
+    @classmethod
+    def _prepared(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments with unknown names refused and the environment's settings filled in."""
+        known = cls.argument_names()
+        for name in settings:
+            if name not in known:
+                raise unknown_argument(name, sorted(known), cls.__name__)
+        if settings.get("api_key") is not None and settings.get("apikey") is not None:
+            raise ConfigurationError("both api_key and apikey are set", hint="Give api_key only", field="apikey")
+        names = [name for name in (*_CONNECTION_NAMES, "apikey") if name in settings]
+        given = {name: settings[name] for name in names if settings[name] is not None and settings[name] is not False}
+        if settings.get("connection") is not None:
+            extra = [name for name in given if name not in ("project_id", "space_id")]
+            if extra:
+                raise ConfigurationError(
+                    f"both connection and {', '.join(extra)} are given",
+                    hint="Put them into the Connection",
+                    field="connection",
+                )
+            return settings
+        filled = fill_from_environment({_ALIASES.get(name, name): value for name, value in given.items()}, os.environ)
+        rest = {name: value for name, value in settings.items() if name not in names}
+        return {**rest, **{name: settings[name] for name in names if settings[name] is False}, **filled}
+
+    def _build_connection(self) -> Connection:
+        if self.connection is None:
+            return Connection(**{name: getattr(self, name) for name in _CONNECTION_NAMES if self._is_given(name)})
+        scope = {name: getattr(self, name) for name in ("project_id", "space_id") if getattr(self, name) is not None}
+        if not scope:
+            return self.connection
+        settings = {**self.connection.to_dict(), **scope}
+        for name in {"project_id", "space_id"} - set(scope):
+            settings.pop(name, None)
+        return Connection(**settings)
+
+    def _is_given(self, name: str) -> bool:
+        value = getattr(self, name)
+        return value is not None and (value is not False or name == "verify")
+
+    # ------------------------------------------------------------------ the live side
+
+    @property
+    def settled_connection(self) -> Connection:
+        """The connection that fields and environment make."""
+        if self._settled is None:
+            self._settled = self._build_connection()
+        return self._settled
+
+    @property
+    def session(self) -> Session:
+        """The live clients, shared with every adapter of an equal connection; nothing is opened yet."""
+        if self._session is None:
+            self._session = Session.of(self.settled_connection)
+        return self._session
+
+    @property
+    def client(self) -> Client:
+        return self.session.client
+
+    @property
+    def async_client(self) -> AsyncClient:
+        return self.session.async_client
+
+    def set_token(self, token: str) -> None:
+        """Use this token from now on, for every adapter of an equal connection; it is not renewed."""
+        self.client.set_token(token)
+
+    # ------------------------------------------------------------------ copies and pickles
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = dict(super().__getstate__())
+        fields = dict(state["__dict__"])
+        connection = self.settled_connection
+        for name in ("httpx_client", "async_httpx_client"):
+            if getattr(connection, name) is not None:
+                raise ConfigurationError(f"{name}: an open client cannot be pickled", field=name)
+        if not connection.pickle_secrets:
+            for name in SECRETS:
+                if name in fields:
+                    fields[name] = None
+        private = dict(state.get("__pydantic_private__") or {})
+        private |= {"_session": None, "_settled": connection}
+        return {**state, "__dict__": fields, "__pydantic_private__": private}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        for name in SECRETS:
+            if name in type(self).model_fields and self._settled is not None:
+                self.__dict__[name] = getattr(self._settled, name)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.__copy__()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the adapter; changed settings make a connection of their own."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update and copied.__pydantic_private__ is not None:
+            known = type(self).model_fields
+            for name in update:
+                if name not in known:
+                    raise unknown_argument(name, known, type(self).__name__)
+            copied._session = copied._settled = None
+            copied._settled = copied._build_connection()
+            copied._check()
+        return copied
+
+
+_CONNECTION_NAMES = tuple(
+    name for name in ConnectionFields.model_fields if name != "connection" and not name.startswith("_")
+)
+
+
+class ModelFields(ConnectionFields):
+    """What runs: a model of the catalogue, a deployment, or a model of the Model Gateway."""
+
+    model_id: str | None = None
+    """A model of the catalogue, such as "ibm/granite-4-h-small"; needs a project or a space."""
+    deployment_id: str | None = None
+    """A deployment's id or serving name."""
+    model: str | None = None
+    """A model of the Model Gateway, by its provider's id or alias."""
+
+    def _check(self) -> None:
+        super()._check()
+        _ = self.target
+
+    @property
+    def target(self) -> Target:
+        """What the calls go to."""
+        return self.target_for()
+
+    def target_for(
+        self, model_id: str | None = None, deployment_id: str | None = None, model: str | None = None
+    ) -> Target:
+        """Return the target, with one of its names overridden for a call.
+
+        `model` on an adapter for the catalogue overrides `model_id`, as
+        frameworks call every model `model`.
+
+        Raises:
+            ConfigurationError: none or more than one is named, or the scope is missing.
+        """
+        if model is not None and model_id is None and deployment_id is None and self.model is None:
+            model_id, model = model, None
+        names = {"model_id": model_id, "deployment_id": deployment_id, "model": model}
+        if not any(names.values()):
+            names = {"model_id": self.model_id, "deployment_id": self.deployment_id, "model": self.model}
+        given = {name: value for name, value in names.items() if value is not None}
+        if len(given) != 1:
+            some = " and ".join(given)
+            raise ConfigurationError(
+                f"both {some} are set" if given else "no model: model_id is not set",
+                hint="Give exactly one of model_id (catalogue), deployment_id (deployment) and model (Model Gateway)",
+                field=next(iter(given), "model_id"),
+            )
+        name, value = next(iter(given.items()))
+        if not value.strip() or value != value.strip() or not value.isprintable():
+            raise ConfigurationError(f"{name} is empty or has white space around it", field=name)
+        return self._target(name, value)
+
+    def _target(self, name: str, value: str) -> Target:
+        connection = self.settled_connection
+        if name == "deployment_id":
+            return Deployment(value)
+        if name == "model":
+            return Gateway(value, connection.project_id, connection.space_id)
+        return Model(value, **connection.scope())
