@@ -1,0 +1,111 @@
+"""Reading request bodies: strictly, or leniently for clients that send more than the reference knows."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from wx_integrations.core.wire.shapes import SentT
+from wx_integrations.emulator.refusals import Refused
+from wx_integrations.emulator.service import Visit
+
+_TYPE_ERRORS = ("_type", "_parsing", "model_attributes_type", "union_tag_not_found")
+
+
+def read_object(visit: Visit) -> dict[str, Any]:
+    """Return the body as a JSON object.
+
+    Raises:
+        Refused: it is not JSON, or not an object.
+    """
+    kind = (visit.request.header("content-type") or "").partition(";")[0].strip().lower()
+    if kind != "application/json" and visit.service.strict:
+        message = f"Content-Type must be application/json, not {kind or 'absent'}"
+        raise Refused(400, "invalid_request_entity", message, target=("header", "Content-Type"))
+    try:
+        data = json.loads(visit.request.body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "invalid_request_entity", f"Invalid request: the body is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise Refused(400, "json_type_error", "Invalid request: the body must be a JSON object")
+    return data
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def validate(visit: Visit, shape: type[SentT], data: Mapping[str, Any], where: str = "") -> SentT:
+    """Return data as a shape; unknown fields are refused when strict and dropped when lenient.
+
+    Args:
+        where: the path of `data` within the body, for the messages.
+
+    Raises:
+        Refused: the data does not fit; names the first field that does not.
+    """
+    remaining = dict(data)
+    while True:
+        try:
+            return shape.model_validate(remaining)
+        except ValidationError as error:
+            errors = error.errors(include_url=False, include_context=False, include_input=False)
+            unknown = [item for item in errors if item["type"] == "extra_forbidden"]
+            if visit.service.strict or not unknown:
+                raise _refusal(errors, remaining, where) from None
+            remaining = copy.deepcopy(remaining)
+            dropped = [_drop(remaining, item["loc"]) for item in unknown]
+            if not all(dropped):
+                raise _refusal(errors, remaining, where) from None
+
+
+def _drop(data: Any, place: Sequence[int | str]) -> bool:
+    """Remove the field at a place; tags of unions in the place are skipped."""
+    if not place or not isinstance(data, dict | list):
+        return False
+    step, rest = place[0], place[1:]
+    if not rest:
+        return isinstance(data, dict) and data.pop(step, _drop) is not _drop
+    if _has(data, step) and _drop(data[step], rest):  # type: ignore[index]
+        return True
+    return _drop(data, rest)
+
+
+def _has(data: Any, step: int | str) -> bool:
+    if isinstance(data, dict):
+        return step in data
+    return isinstance(step, int) and step < len(data)
+
+
+def _name(data: Any, place: Sequence[int | str], where: str) -> str:
+    name = where
+    for step in place:
+        if _has(data, step):
+            data = data[step]
+        elif step != place[-1]:
+            continue
+        name += f"[{step}]" if isinstance(step, int) else f".{step}" if name else str(step)
+        data = data if isinstance(data, dict | list) else {}
+    return name
+
+
+def _refusal(errors: list[ErrorDetails], data: Any, where: str) -> Refused:
+    unknown = [item for item in errors if item["type"] == "extra_forbidden"]
+    missing = [item for item in errors if item["type"] == "missing"]
+    first = (unknown or missing or errors)[0]
+    name = _name(data, first["loc"], where)
+    text = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        code, message = "json_validation_error", f"Invalid request: `{name}` is not a known field"
+    elif first["type"] == "missing":
+        code, message = "invalid_request_entity", f"Invalid request: `{name}` is a required field"
+    elif first["type"].endswith(_TYPE_ERRORS):
+        code, message = "json_type_error", f"Invalid request: `{name}`: {text}"
+    else:
+        code, message = "json_validation_error", f"Invalid request: `{name or 'body'}`: {text}"
+    return Refused(400, code, message, target=("field", name) if name else None)

@@ -1,0 +1,312 @@
+"""The inference routes of `/ml/v1`: chat, generation, embeddings, rerank, tokenization, and the deployments' twins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wx_integrations.core.wire.chat import (
+    AudioPart,
+    ChatRequest,
+    DeveloperMessage,
+    ImagePart,
+    SystemMessage,
+    UserMessage,
+    VideoPart,
+)
+from wx_integrations.core.wire.text import EmbeddingsRequest, RerankRequest, TokenizationRequest
+from wx_integrations.emulator import render
+from wx_integrations.emulator.bodies import read_object, validate
+from wx_integrations.emulator.brain import ModelCard, Piece
+from wx_integrations.emulator.exchange import Reply, json_reply
+from wx_integrations.emulator.refusals import Refused
+from wx_integrations.emulator.service import (
+    Deployed,
+    Route,
+    Visit,
+    missing_deployment,
+    missing_function,
+    unsupported_model,
+)
+
+TIME_LIMIT = 600_000
+DEFAULT_TOKENS = 1024
+SSE = {"content-type": "text/event-stream"}
+
+# --------------------------------------------------------------------------- who answers
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A request after its envelope: the model, the deployment if it is one, and the rest of the body."""
+
+    card: ModelCard
+    rest: dict[str, Any]
+    deployed: Deployed | None = None
+
+
+def open_body(visit: Visit, function: str | None) -> Opened:
+    """Read the body and find who answers.
+
+    Args:
+        function: what the model must be able to do, None for anything.
+
+    Raises:
+        Refused: no JSON, no scope, no such model or deployment, or one that cannot do it.
+    """
+    data = read_object(visit)
+    if "deployment" in visit.arguments:
+        return _open_deployment(visit, data, function)
+    model_id = data.pop("model_id", None)
+    if model_id is None:
+        raise Refused(
+            400,
+            "invalid_request_entity",
+            "Invalid request: `model_id` is a required field",
+            target=("field", "model_id"),
+        )
+    if not isinstance(model_id, str):
+        raise Refused(
+            400, "json_type_error", "Invalid request: `model_id` must be a string", target=("field", "model_id")
+        )
+    check_scope(visit, data.pop("project_id", None), data.pop("space_id", None))
+    card = visit.service.card(model_id)
+    if card is None or any(stage["id"] == "withdrawn" for stage in reached(visit, card)):
+        raise unsupported_model(model_id)
+    _can(card, function)
+    return Opened(card, data)
+
+
+def _open_deployment(visit: Visit, data: dict[str, Any], function: str | None) -> Opened:
+    for name in ("model_id", "project_id", "space_id"):
+        if name in data and visit.service.strict:
+            message = f"Invalid request: `{name}` is not a known field; the deployment says which model and where"
+            raise Refused(400, "json_validation_error", message, target=("field", name))
+        data.pop(name, None)
+    name = visit.arguments["deployment"]
+    if visit.service.deployments is None:
+        fitting = [card for card in visit.service.brain.cards if function is None or function in card.functions]
+        if not fitting:
+            raise missing_deployment(name)
+        return Opened(fitting[0], data, Deployed(fitting[0].model_id))
+    deployed = visit.service.deployments.get(name)
+    card = visit.service.card(deployed.model_id) if deployed else None
+    if deployed is None or card is None:
+        raise missing_deployment(name)
+    _can(card, function)
+    return Opened(card, data, deployed)
+
+
+def check_scope(visit: Visit, project_id: Any, space_id: Any) -> None:
+    """Check that a request names the project or the space it runs in.
+
+    Raises:
+        Refused: neither, both (when strict), not text, or one that does not exist.
+    """
+    for name, value in (("project_id", project_id), ("space_id", space_id)):
+        if value is not None and not (isinstance(value, str) and value):
+            raise Refused(400, "json_type_error", f"Invalid request: `{name}` must be a string", target=("field", name))
+    if project_id is None and space_id is None:
+        message = "Invalid request: either `project_id` or `space_id` is required"
+        raise Refused(400, "invalid_request_entity", message, target=("field", "project_id"))
+    if project_id is not None and space_id is not None and visit.service.strict:
+        message = "Invalid request: give either `project_id` or `space_id`, not both"
+        raise Refused(400, "invalid_request_entity", message, target=("field", "space_id"))
+    name, value = ("project_id", project_id) if project_id is not None else ("space_id", space_id)
+    if visit.service.projects is not None and value not in visit.service.projects:
+        message = f"{name} {value} is not associated with a WML instance"
+        raise Refused(403, "no_associated_service_instance_error", message)
+
+
+def reached(visit: Visit, card: ModelCard) -> list[Mapping[str, Any]]:
+    """Return the lifecycle stages that a model has reached."""
+    today = visit.service.timestamp()[:10]
+    return [stage for stage in card.lifecycle if str(stage.get("start_date", "")) <= today]
+
+
+def _can(card: ModelCard, function: str | None) -> None:
+    if function is not None and function not in card.functions:
+        raise missing_function(card.model_id, function)
+
+
+# --------------------------------------------------------------------------- chat
+
+
+def chat(visit: Visit) -> Reply:
+    """Answer a conversation."""
+    opened, request = _read_chat(visit)
+    head = _head(visit, opened, "chatcmpl-", _chat_warnings(request))
+    answers = [render.Answer.gather(pieces) for pieces in _choices(visit, opened, request)]
+    tokens = sum(answer.end.completion_tokens for answer in answers)
+    return _whole(visit, render.completion(visit, head, answers), tokens)
+
+
+def chat_stream(visit: Visit) -> Reply:
+    """Answer a conversation as a stream."""
+    opened, request = _read_chat(visit)
+    head = _head(visit, opened, "chatcmpl-", _chat_warnings(request))
+    choices = [render.Primed(pieces) for pieces in _choices(visit, opened, request)]
+    return Reply(200, SSE, render.chat_stream(visit, head, choices))
+
+
+def _read_chat(visit: Visit) -> tuple[Opened, ChatRequest]:
+    opened = open_body(visit, "text_chat")
+    request = validate(visit, ChatRequest, opened.rest)
+    if opened.deployed is None and request.context is not None:
+        message = "Invalid request: `context` is for deployments only"
+        raise Refused(400, "json_validation_error", message, target=("field", "context"))
+    if opened.deployed is not None and request.crypto is not None:
+        message = "Invalid request: `crypto` is not a known field"
+        raise Refused(400, "json_validation_error", message, target=("field", "crypto"))
+    if any(isinstance(message, DeveloperMessage) for message in request.messages):
+        raise Refused(
+            400, "json_validation_error", "Invalid request: role `developer` is not known", target=("field", "messages")
+        )
+    check_senses(opened.card, request)
+    return opened, _templated(opened.deployed, request)
+
+
+def check_senses(card: ModelCard, request: ChatRequest) -> None:
+    """Check that the model takes the images, sounds and videos of a conversation.
+
+    Raises:
+        Refused: it does not.
+    """
+    needs = {ImagePart: "image_chat", AudioPart: "audio_chat", VideoPart: "video_chat"}
+    for message in request.messages:
+        if isinstance(message, UserMessage) and isinstance(message.content, list):
+            for part in message.content:
+                _can(card, needs.get(type(part)))
+
+
+def _templated(deployed: Deployed | None, request: ChatRequest) -> ChatRequest:
+    """Put a deployed prompt's template and the caller's context in front of the conversation."""
+    template = deployed.template if deployed else None
+    if template is not None and any(isinstance(message, SystemMessage) for message in request.messages):
+        text = "Invalid request: a deployed prompt template takes no system message"
+        raise Refused(400, "invalid_request_entity", text, target=("field", "messages"))
+    if template is None and request.context is None:
+        return request
+    context = request.context or ""
+    text = context if template is None else template.replace("{context}", context)
+    return request.model_copy(update={"messages": [SystemMessage(content=text), *request.messages], "context": None})
+
+
+def _choices(visit: Visit, opened: Opened, request: ChatRequest) -> list[Iterator[Piece]]:
+    brain = visit.service.brain
+    return [brain.chat(opened.card.model_id, request, choice) for choice in range(request.n or 1)]
+
+
+def _chat_warnings(request: ChatRequest) -> list[dict[str, Any]]:
+    warnings = []
+    if request.max_completion_tokens is None and not request.max_tokens:
+        details = {"limit": 0, "new_value": DEFAULT_TOKENS, "parameter": "max_tokens", "value": 0}
+        text = f"The value of 'max_tokens' for this model was set to value {DEFAULT_TOKENS}"
+        warnings.append({"message": text, "id": "unspecified_max_token", "additional_properties": details})
+    if request.time_limit is not None and request.time_limit > TIME_LIMIT:
+        text = f"The value of 'time_limit' was set to value {TIME_LIMIT}"
+        details = {"limit": TIME_LIMIT, "new_value": TIME_LIMIT, "parameter": "time_limit", "value": request.time_limit}
+        warnings.append({"message": text, "id": "time_limit_out_of_range", "additional_properties": details})
+    return warnings
+
+
+def _head(visit: Visit, opened: Opened, prefix: str, warnings: list[dict[str, Any]]) -> render.Head:
+    return render.Head(
+        id=prefix + visit.service.ids.hex(),
+        model_id=opened.card.model_id,
+        created=int(visit.service.clock()),
+        created_at=visit.service.timestamp(),
+        warnings=[*lifecycle_warnings(visit, opened.card), *warnings],
+    )
+
+
+def lifecycle_warnings(visit: Visit, card: ModelCard) -> list[dict[str, Any]]:
+    """Return the notice that a deprecated model's answers carry."""
+    stages = [stage for stage in reached(visit, card) if stage["id"] in ("deprecated", "constricted")]
+    if not stages:
+        return []
+    others = ", ".join(stages[-1].get("alternative_model_ids", ())) or "none"
+    text = (
+        f"Model '{card.model_id}' is {stages[-1]['id']} since {stages[-1]['start_date']}. Alternative models: {others}"
+    )
+    return [{"message": text}]
+
+
+def _whole(visit: Visit, body: Any, tokens: int) -> Reply:
+    reply = json_reply(200, body)
+    pacing = visit.service.pacing
+    return Reply(200, reply.headers, reply.body, wait=pacing.first + pacing.each * max(0, tokens - 1))
+
+
+# --------------------------------------------------------------------------- embeddings, rerank, tokenization
+
+
+def embeddings(visit: Visit) -> Reply:
+    """Embed texts."""
+    opened = open_body(visit, "embedding")
+    request = validate(visit, EmbeddingsRequest, opened.rest)
+    parameters = request.parameters
+    truncate = parameters.truncate_input_tokens if parameters else None
+    embedded = visit.service.brain.embed(opened.card.model_id, request.inputs, truncate)
+    options = parameters.return_options if parameters else None
+    results: list[dict[str, Any]] = [{"embedding": list(vector)} for vector in embedded.vectors]
+    if options and options.input_text:
+        results = [{**result, "input": text} for result, text in zip(results, request.inputs, strict=True)]
+    body = {"model_id": opened.card.model_id, "results": results, "created_at": visit.service.timestamp()}
+    return json_reply(200, {**body, "input_token_count": embedded.token_count, **_system(visit, opened.card)})
+
+
+def rerank(visit: Visit) -> Reply:
+    """Order passages by how well they answer a query, best first."""
+    opened = open_body(visit, "rerank")
+    request = validate(visit, RerankRequest, opened.rest)
+    parameters = request.parameters
+    truncate = parameters.truncate_input_tokens if parameters else None
+    passages = [passage.text for passage in request.inputs]
+    ranked = visit.service.brain.rerank(opened.card.model_id, request.query, passages, truncate)
+    options = parameters.return_options if parameters else None
+    order = sorted(range(len(passages)), key=lambda index: -ranked.scores[index])
+    results: list[dict[str, Any]] = []
+    for index in order[: options.top_n if options and options.top_n else None]:
+        result: dict[str, Any] = {"index": index, "score": ranked.scores[index]}
+        if options and options.inputs:
+            result["input"] = {"text": passages[index]}
+        results.append(result)
+    body = {"model_id": opened.card.model_id, "created_at": visit.service.timestamp(), "results": results}
+    if options and options.query:
+        body["query"] = request.query
+    return json_reply(200, {**body, "input_token_count": ranked.token_count, **_system(visit, opened.card)})
+
+
+def tokenization(visit: Visit) -> Reply:
+    """Count a text's tokens, and show them if asked."""
+    opened = open_body(visit, None)
+    request = validate(visit, TokenizationRequest, opened.rest)
+    tokens = list(visit.service.brain.tokenize(opened.card.model_id, request.input))
+    result: dict[str, Any] = {"token_count": len(tokens)}
+    if request.parameters and request.parameters.return_tokens:
+        result["tokens"] = tokens
+    return json_reply(200, {"model_id": opened.card.model_id, "result": result})
+
+
+def _system(visit: Visit, card: ModelCard) -> dict[str, Any]:
+    warnings = lifecycle_warnings(visit, card)
+    return {"system": {"warnings": warnings}} if warnings else {}
+
+
+ROUTES = (
+    Route("POST", "/ml/v1/text/chat", chat, versioned=True, anchor="text-chat"),
+    Route("POST", "/ml/v1/text/chat_stream", chat_stream, versioned=True, anchor="text-chat-stream"),
+    Route("POST", "/ml/v1/text/embeddings", embeddings, versioned=True, anchor="text-embeddings"),
+    Route("POST", "/ml/v1/text/rerank", rerank, versioned=True, anchor="text-rerank"),
+    Route("POST", "/ml/v1/text/tokenization", tokenization, versioned=True, anchor="text-tokenization"),
+    Route("POST", "/ml/v1/deployments/{deployment}/text/chat", chat, versioned=True, anchor="deployments-text-chat"),
+    Route(
+        "POST",
+        "/ml/v1/deployments/{deployment}/text/chat_stream",
+        chat_stream,
+        versioned=True,
+        anchor="deployments-text-chat-stream",
+    ),
+)
