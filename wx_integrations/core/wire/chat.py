@@ -297,10 +297,10 @@ class SystemDetails(Received):
 
 
 class FunctionDelta(Received):
-    """A piece of a function call. Some models send `arguments` as an object instead of text."""
+    """A piece of a function call; `arguments` is text, but some models send the object itself, or anything else."""
 
     name: str | None = None
-    arguments: str | dict[str, Any] | None = None
+    arguments: Any = None
 
 
 class ToolCallDelta(Received):
