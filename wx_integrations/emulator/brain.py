@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from wx_integrations.core.wire.chat import ChatRequest
@@ -87,6 +88,7 @@ class ModelCard:
     Attributes:
         functions: the service's function ids: text_chat, text_generation, embedding, rerank, ...
         aliases: further ids under which it answers; the answer names `model_id`, so it stays honest.
+        alias_patterns: whole families of such ids, as of `fnmatch`; they are not listed.
     """
 
     model_id: str
@@ -99,6 +101,15 @@ class ModelCard:
     number_params: str = ""
     aliases: tuple[str, ...] = ()
     lifecycle: tuple[dict[str, Any], ...] = field(default=({"id": "available", "start_date": "2024-01-01"},))
+    alias_patterns: tuple[str, ...] = ()
+
+    def answers_to(self, name: str) -> bool:
+        """Tell whether the model answers under an id."""
+        return (
+            name == self.model_id
+            or name in self.aliases
+            or any(fnmatchcase(name, pattern) for pattern in self.alias_patterns)
+        )
 
 
 class Refusal(Exception):

@@ -93,10 +93,7 @@ class Service:
 
     def card(self, name: str) -> ModelCard | None:
         """Return the model of that id or alias."""
-        for card in self.brain.cards:
-            if name == card.model_id or name in card.aliases:
-                return card
-        return None
+        return next((card for card in self.brain.cards if card.answers_to(name)), None)
 
 
 @dataclass(frozen=True)

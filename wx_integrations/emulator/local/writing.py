@@ -1,0 +1,104 @@
+"""Lets an engine write and cuts what it writes into pieces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from wx_integrations.emulator.brain import Finish, Piece, Reasoning, Text, Token
+from wx_integrations.emulator.local.conversation import Turn
+from wx_integrations.emulator.local.engine import Frame, TimeUp
+
+_GENERATION_REASONS = {"eos": "eos_token", "limit": "max_tokens", "word": "stop_sequence", "none": "eos_token"}
+
+
+class Writer(Protocol):
+    """What is needed of an engine to write."""
+
+    def ask(self, path: str, body: Mapping[str, Any]) -> Frame: ...
+
+    def stream(self, path: str, body: Mapping[str, Any], deadline: float | None = None) -> Iterator[Frame]: ...
+
+    def tokens(self, text: str, *, special: bool = False) -> list[tuple[int, str]]: ...
+
+    def prompt_of(self, messages: Sequence[Mapping[str, Any]], template: Mapping[str, Any] | None = None) -> str: ...
+
+    def check_grammar(self, grammar: str) -> None: ...
+
+
+def deadline_of(time_limit: int | None) -> float | None:
+    """Return the moment, on the monotonic clock, when a limit in milliseconds is over."""
+    return None if time_limit is None else time.monotonic() + time_limit / 1000
+
+
+def write_answer(
+    engine: Writer,
+    turns: Sequence[Turn],
+    sampling: Mapping[str, Any],
+    *,
+    grammar: str | None = None,
+    deadline: float | None = None,
+) -> Iterator[Piece]:
+    """Answer a conversation in text; ends with one Finish."""
+    body: dict[str, Any] = {**sampling, "messages": list(turns), "stream_options": {"include_usage": True}}
+    if grammar is not None:
+        body["grammar"] = grammar
+    reason, usage, written = "stop", {"prompt_tokens": 0, "completion_tokens": 0}, 0
+    try:
+        for frame in engine.stream("/v1/chat/completions", body, deadline):
+            usage = frame.get("usage") or usage
+            for choice in frame.get("choices", ()):
+                reason = choice.get("finish_reason") or reason
+                for piece in _chat_pieces(choice):
+                    written += 1
+                    yield piece
+    except TimeUp:
+        prompt = engine.prompt_of(turns, sampling.get("chat_template_kwargs"))
+        yield Finish("time_limit", len(engine.tokens(prompt)), written)
+        return
+    yield Finish(reason, int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
+
+
+def _chat_pieces(choice: Mapping[str, Any]) -> Iterator[Piece]:
+    delta = choice.get("delta") or {}
+    if thought := delta.get("reasoning_content"):
+        yield Reasoning(thought)
+    tokens = tuple(_token(entry) for entry in (choice.get("logprobs") or {}).get("content") or ())
+    if delta.get("content") or tokens:
+        yield Text(delta.get("content") or "", tokens)
+
+
+def write_on(
+    engine: Writer,
+    prompt: str | Sequence[int],
+    sampling: Mapping[str, Any],
+    *,
+    keep_stop: bool = False,
+    deadline: float | None = None,
+) -> Iterator[Piece]:
+    """Continue a text; ends with one Finish.
+
+    Args:
+        keep_stop: the sequence that ended the text is part of it.
+    """
+    reason, read, written = "eos_token", 0, 0
+    body = {**sampling, "prompt": prompt if isinstance(prompt, str) else list(prompt)}
+    try:
+        for frame in engine.stream("/completion", body, deadline):
+            read, written = int(frame.get("tokens_evaluated", read)), int(frame.get("tokens_predicted", written))
+            if frame.get("stop"):
+                reason = _GENERATION_REASONS.get(frame.get("stop_type", ""), "eos_token")
+                if keep_stop and frame.get("stopping_word"):
+                    yield Text(frame["stopping_word"])
+            elif frame.get("content") or frame.get("completion_probabilities"):
+                tokens = tuple(_token(entry) for entry in frame.get("completion_probabilities") or ())
+                yield Text(frame.get("content", ""), tokens)
+    except TimeUp:
+        reason = "time_limit"
+    yield Finish(reason, read, written)
+
+
+def _token(entry: Mapping[str, Any]) -> Token:
+    top = tuple((other["token"], float(other["logprob"])) for other in entry.get("top_logprobs") or ())
+    return Token(entry["token"], float(entry["logprob"]), top)
