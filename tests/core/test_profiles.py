@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from wx_integrations.core.profiles import PROFILES, from_spec, profile_of, suggestion
+from wx_integrations.core.profiles import PROFILES, from_spec, profile_of
 from wx_integrations.core.wire.text import ModelSpec
 
 
@@ -96,33 +96,3 @@ def test_a_bare_live_entry_says_nothing() -> None:
     assert profile.tool_calling is None
     assert profile.context_window is None
 
-
-SPECS = [
-    ModelSpec(model_id="ibm/granite-4-h-small"),
-    ModelSpec(model_id="meta-llama/llama-3-3-70b-instruct"),
-    ModelSpec.model_validate(
-        {
-            "model_id": "ibm/granite-13b-instruct-v2",
-            "lifecycle": [
-                {"id": "available"},
-                {"id": "deprecated", "alternative_model_ids": ["ibm/granite-3-3-8b-instruct"]},
-                {"id": "withdrawn", "alternative_model_ids": ["ibm/granite-3-3-8b-instruct"]},
-            ],
-        }
-    ),
-]
-
-
-@pytest.mark.parametrize("model_id", ["ibm/granite-4.0-h-small", "granite-4-h-smal", "IBM/granite-4-h-small"])
-def test_a_misspelt_model_gets_a_suggestion(model_id: str) -> None:
-    assert suggestion(model_id, SPECS) == "Did you mean 'ibm/granite-4-h-small'?"
-
-
-def test_a_retired_model_names_its_successor() -> None:
-    said = suggestion("ibm/granite-13b-instruct-v2", SPECS)
-    assert said == "ibm/granite-13b-instruct-v2 is followed by ibm/granite-3-3-8b-instruct"
-
-
-def test_nothing_to_suggest() -> None:
-    assert suggestion("ibm/granite-4-h-small", SPECS) is None
-    assert suggestion("xyz", SPECS) is None

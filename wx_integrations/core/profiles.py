@@ -8,8 +8,7 @@ entries into a profile.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -94,24 +93,6 @@ def from_spec(spec: ModelSpec, *, date: str = "live") -> ModelProfile:
         rerank=can("rerank"),
         embedding_dimension=limits.embedding_dimension if limits else None,
     )
-
-
-def suggestion(model_id: str, specs: Iterable[ModelSpec]) -> str | None:
-    """Return the next step for a model id that the service did not accept, from its model list.
-
-    Names the successor of a retired model, or the ids that look alike.
-    """
-    known = {spec.model_id: spec for spec in specs}
-    if model_id in known:
-        stages = known[model_id].lifecycle or []
-        successors = [name for stage in stages for name in stage.alternative_model_ids or ()]
-        return f"{model_id} is followed by {', '.join(dict.fromkeys(successors))}" if successors else None
-    names = {name.rpartition("/")[2].replace(".", "-"): name for name in known}
-    wanted = model_id.rpartition("/")[2].replace(".", "-")
-    near = difflib.get_close_matches(wanted, list(names), n=3)
-    if not near:
-        return None
-    return f"Did you mean {' or '.join(repr(names[name]) for name in near)}?"
 
 
 # --------------------------------------------------------------------------- the table

@@ -24,12 +24,16 @@ from llama_index.core.base.llms.types import (
 )
 
 from wx_integrations.core.calls import ends_chat, ends_generation
+from wx_integrations.core.inline import ThoughtSplitter
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
 from wx_integrations.core.wire.chat import Chunk, Completion, Delta, Usage
 from wx_integrations.core.wire.shapes import Received
 from wx_integrations.core.wire.text import Generation, GenerationResult
 
 IN_PROGRESS = "in_progress"
+
+CUT = ("length", "time_limit", "cancelled", "error")
+"""Finish reasons of answers that are not whole."""
 
 
 def from_completion(completion: Completion, *, single_call: bool = False) -> ChatResponse:
@@ -40,21 +44,26 @@ def from_completion(completion: Completion, *, single_call: bool = False) -> Cha
     """
     choice = min(completion.choices, key=lambda choice: choice.index, default=None)
     said = (choice.message if choice else None) or Delta()
-    calls = whole_calls(said.tool_calls or ())
+    finish_reason = choice.finish_reason if choice else None
+    calls = whole_calls(said.tool_calls or (), cut=finish_reason in CUT)
+    splitter = ThoughtSplitter()
+    parts = (splitter.feed(said.content or ""), splitter.finish())
+    written, text = ("".join(part) for part in zip(*parts, strict=True))
     return ChatResponse(
         message=_message(
-            said.content or "", thoughts(said), calls[:1] if single_call else calls, refusal=said.refusal or ""
+            text, thoughts(said) + written, calls[:1] if single_call else calls, refusal=said.refusal or ""
         ),
         raw=_raw(completion),
         logprobs=logprobs(choice.logprobs if choice else None),
-        additional_kwargs=_facts(completion.usage, choice.finish_reason if choice else None, completion.model_name),
+        additional_kwargs=_facts(completion.usage, finish_reason, completion.model_name),
     )
 
 
 class Fold:
     """Folds the frames of a chat stream: each response shows the running whole and what is new.
 
-    Frames of further choices (`n`) are in `raw` only.
+    Thoughts that a model writes between tags at the start of its text become
+    thinking blocks. Frames of further choices (`n`) are in `raw` only.
     """
 
     def __init__(self, *, single_call: bool = False) -> None:
@@ -62,6 +71,7 @@ class Fold:
         self._text = ""
         self._thoughts = ""
         self._refusal = ""
+        self._splitter = ThoughtSplitter()
         self._assembler = Assembler()
         self._logprobs: list[list[LogProb]] = []
         self._usage: Usage | None = None
@@ -76,28 +86,33 @@ class Fold:
         self._model = chunk.model_name or self._model
         choice = next((choice for choice in chunk.choices if choice.index == 0), None)
         said = (choice.delta if choice else None) or Delta()
-        text, thought = said.content or "", thoughts(said)
-        self._text += text
-        self._thoughts += thought
+        written, text = self._splitter.feed(said.content or "")
+        thought = thoughts(said) + written
         self._refusal += said.refusal or ""
         self._assembler.feed(0, said.tool_calls or ())
         if choice and choice.logprobs:
             self._logprobs = self._logprobs + (logprobs(choice.logprobs) or [])
         if choice and choice.finish_reason:
             self._finish_reason = choice.finish_reason
-            self._assembler.finish(0)
-        self._whole = self._whole or ends_chat(chunk)
+            self._assembler.finish(0, cut=choice.finish_reason in CUT)
+        if ends_chat(chunk):
+            self._whole = True
+            written, held_back = self._splitter.finish()
+            thought, text = thought + written, text + held_back
         return self._respond(text, thought, _raw(chunk))
 
     def end(self) -> ChatResponse | None:
         """Return a last response if the stream ended before the last one could be whole."""
+        thought, text = self._splitter.finish()
         held_back = self._assembler.finish()
-        if self._last is None or (self._whole and not held_back):
+        if self._last is None or (self._whole and not (held_back or text or thought)):
             return None
         self._whole = True
-        return self._respond("", "", self._last.raw)
+        return self._respond(text, thought, self._last.raw)
 
-    def _respond(self, text: str, thought: str, raw: dict[str, Any]) -> ChatResponse:
+    def _respond(self, text: str, thought: str, raw: Any) -> ChatResponse:
+        self._text += text
+        self._thoughts += thought
         calls = self._assembler.calls(0)
         facts = _facts(self._usage, self._finish_reason, self._model)
         if thought:

@@ -1,0 +1,195 @@
+"""The two endpoints an LLM uses, chat and text generation, in their four colours each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from typing import Any, TypeVar
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+
+from wx_integrations.core import calls
+from wx_integrations.core.advice import advice, concerns_model
+from wx_integrations.core.calls import Call, StreamCall, Target
+from wx_integrations.core.errors import ServiceError, WatsonxError
+from wx_integrations.core.wire.text import ModelSpecsPage
+from wx_integrations.llamaindex import answers, media, requests
+from wx_integrations.llamaindex.metadata import DescribedModel
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class Endpoints(DescribedModel):
+    """Requests out, responses in. What is sent is built before the first byte of an answer is waited for."""
+
+    # ------------------------------------------------------------------ chat
+
+    def _chat(self, history: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> ChatResponse:
+        if self._generates(kwargs):
+            return answers.chat_of(self._generate(self._prompt_of(history), kwargs))
+        target, said = self._conversation(history, media.read(media.unread(history)), kwargs)
+        completion = self._run(calls.chat(target, said.request), target)
+        return answers.from_completion(completion, single_call=said.single_call)
+
+    async def _achat(self, history: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> ChatResponse:
+        if self._generates(kwargs):
+            return answers.chat_of(await self._agenerate(self._prompt_of(history), kwargs))
+        target, said = self._conversation(history, await _read(history), kwargs)
+        completion = await self._arun(calls.chat(target, said.request), target)
+        return answers.from_completion(completion, single_call=said.single_call)
+
+    def _stream_chat(
+        self, history: Sequence[ChatMessage], kwargs: Mapping[str, Any]
+    ) -> Generator[ChatResponse, None, None]:
+        if self._generates(kwargs):
+            return mapped(answers.chat_of, self._stream_generate(self._prompt_of(history), kwargs))
+        target, said = self._conversation(history, media.read(media.unread(history)), kwargs)
+        frames = self._stream(calls.chat_stream(target, said.request), target)
+
+        def responses() -> Generator[ChatResponse, None, None]:
+            fold = answers.Fold(single_call=said.single_call)
+            with closing(frames):
+                for frame in frames:
+                    yield fold.feed(frame)
+                if (last := fold.end()) is not None:
+                    yield last
+
+        return responses()
+
+    async def _astream_chat(
+        self, history: Sequence[ChatMessage], kwargs: Mapping[str, Any]
+    ) -> AsyncGenerator[ChatResponse, None]:
+        if self._generates(kwargs):
+            return amapped(answers.chat_of, self._astream_generate(self._prompt_of(history), kwargs))
+        target, said = self._conversation(history, await _read(history), kwargs)
+        frames = self._astream(calls.chat_stream(target, said.request), target)
+
+        async def responses() -> AsyncGenerator[ChatResponse, None]:
+            fold = answers.Fold(single_call=said.single_call)
+            async with aclosing(frames):
+                async for frame in frames:
+                    yield fold.feed(frame)
+                if (last := fold.end()) is not None:
+                    yield last
+
+        return responses()
+
+    def _conversation(
+        self, history: Sequence[ChatMessage], contents: media.Contents, kwargs: Mapping[str, Any]
+    ) -> tuple[Target, requests.Conversation]:
+        target = self.target_for(**requests.target_names(kwargs))
+        layers = self.parameter_layers
+        return target, requests.conversation(target, history, contents, layers, kwargs, strict=self.strict)
+
+    # ------------------------------------------------------------------ text generation
+
+    def _generate(self, prompt: str, kwargs: Mapping[str, Any]) -> CompletionResponse:
+        target, request = self._generation(prompt, kwargs)
+        return answers.from_generation(self._run(calls.generate(target, request), target))
+
+    async def _agenerate(self, prompt: str, kwargs: Mapping[str, Any]) -> CompletionResponse:
+        target, request = self._generation(prompt, kwargs)
+        return answers.from_generation(await self._arun(calls.generate(target, request), target))
+
+    def _stream_generate(self, prompt: str, kwargs: Mapping[str, Any]) -> Generator[CompletionResponse, None, None]:
+        target, request = self._generation(prompt, kwargs)
+        frames = self._stream(calls.generate_stream(target, request), target)
+        return mapped(answers.TextFold().feed, frames)
+
+    def _astream_generate(self, prompt: str, kwargs: Mapping[str, Any]) -> AsyncGenerator[CompletionResponse, None]:
+        target, request = self._generation(prompt, kwargs)
+        frames = self._astream(calls.generate_stream(target, request), target)
+        return amapped(answers.TextFold().feed, frames)
+
+    def _generation(self, prompt: str, kwargs: Mapping[str, Any]) -> tuple[Target, Any]:
+        target = self.target_for(**requests.target_names(kwargs))
+        return target, requests.generation(target, prompt, self.parameter_layers, kwargs)
+
+    def _prompt_of(self, history: Sequence[ChatMessage]) -> str:
+        """Return a conversation as one prompt, by the user's `messages_to_prompt` or the framework's."""
+        requests.text_only(history)
+        assert self.messages_to_prompt is not None  # the framework fills it in
+        return self.messages_to_prompt(history)
+
+    # ------------------------------------------------------------------ what a refusal means
+
+    def _run(self, call: Call[T], target: Target) -> T:
+        try:
+            return self.client.run(call)
+        except ServiceError as error:
+            if self._may_explain(error, target):
+                self._explain(error, target, _quietly(self.client.run, calls.model_specs()))
+            raise
+
+    async def _arun(self, call: Call[T], target: Target) -> T:
+        try:
+            return await self.async_client.run(call)
+        except ServiceError as error:
+            if self._may_explain(error, target):
+                self._explain(error, target, await self._amodels())
+            raise
+
+    def _stream(self, call: StreamCall[T], target: Target) -> Generator[T, None, None]:
+        try:
+            with closing(self.client.stream(call)) as frames:
+                yield from frames
+        except ServiceError as error:
+            if self._may_explain(error, target):
+                self._explain(error, target, _quietly(self.client.run, calls.model_specs()))
+            raise
+
+    async def _astream(self, call: StreamCall[T], target: Target) -> AsyncGenerator[T, None]:
+        try:
+            async with aclosing(self.async_client.stream(call)) as frames:
+                async for frame in frames:
+                    yield frame
+        except ServiceError as error:
+            if self._may_explain(error, target):
+                self._explain(error, target, await self._amodels())
+            raise
+
+    def _may_explain(self, error: ServiceError, target: Target) -> bool:
+        return self.validate_model and isinstance(target, calls.Model) and concerns_model(error)
+
+    def _explain(self, error: ServiceError, target: Target, models: ModelSpecsPage | None) -> None:
+        """Put what the model list says into the error, if it says something."""
+        if models is not None:
+            function = "text_generation" if self._generates({}) else "text_chat"
+            error.hint = advice(target.name, models.resources, function=function) or error.hint
+
+    async def _amodels(self) -> ModelSpecsPage | None:
+        try:
+            return await self.async_client.run(calls.model_specs())
+        except WatsonxError:
+            return None
+
+
+def _quietly(run: Callable[[Call[T]], T], call: Call[T]) -> T | None:
+    try:
+        return run(call)
+    except WatsonxError:
+        return None
+
+
+async def _read(history: Sequence[ChatMessage]) -> media.Contents:
+    """Read the messages' files, in a thread: files have no asynchronous form. Without files there is no thread."""
+    blocks = media.unread(history)
+    return await asyncio.to_thread(media.read, blocks) if blocks else {}
+
+
+def mapped(fold: Callable[[S], T | None], source: Generator[S, None, None]) -> Generator[T, None, None]:
+    """Yield what a function makes of each item, without the Nones; closing this closes the source."""
+    with closing(source):
+        for item in source:
+            if (made := fold(item)) is not None:
+                yield made
+
+
+async def amapped(fold: Callable[[S], T | None], source: AsyncGenerator[S, None]) -> AsyncGenerator[T, None]:
+    """Yield what a function makes of each item, without the Nones; closing this closes the source."""
+    async with aclosing(source):
+        async for item in source:
+            if (made := fold(item)) is not None:
+                yield made

@@ -1,0 +1,196 @@
+"""Parameters of an answer: from constructor, `additional_params` and the call, one by one, to the wire.
+
+LlamaIndex users know two vocabularies: the chat API's (`max_tokens`, `stop`,
+`seed`) and text generation's (`max_new_tokens`, `stop_sequences`,
+`random_seed`). Where both mean the same thing either is understood; a name
+that the endpoint does not have is refused, never left out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.schemas import inline
+from wx_integrations.core.wire.chat import ChatParameters, JsonSchema, JsonSchemaFormat
+from wx_integrations.core.wire.text import GenerationParameters, GenerationRequest
+
+CHAT = frozenset(ChatParameters.model_fields)
+GENERATION = frozenset(GenerationParameters.model_fields)
+_BESIDE = frozenset({"moderations", "crypto"})
+"""Of text generation, but beside its `parameters`."""
+
+_TO_CHAT = MappingProxyType({"max_new_tokens": "max_tokens", "stop_sequences": "stop", "random_seed": "seed"})
+_TO_GENERATION = MappingProxyType(
+    {
+        "max_tokens": "max_new_tokens",
+        "max_completion_tokens": "max_new_tokens",
+        "stop": "stop_sequences",
+        "seed": "random_seed",
+    }
+)
+_LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_new_tokens"})
+"""Three names of one limit: a later layer's replaces an earlier one's, whichever name it has."""
+
+KNOWN = CHAT | GENERATION | _BESIDE
+
+Layer = Mapping[str, Any]
+
+
+class ParameterFields(BaseModel):
+    """The parameters of an answer as an adapter's arguments; None leaves the choice to the service.
+
+    All can be given per call too; a call's win one by one.
+    """
+
+    temperature: float | None = None
+    max_new_tokens: int | None = None
+    """The limit of output tokens, under the name text generation has for it."""
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    length_penalty: Any = None
+    logit_bias: dict[str, int] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    n: int | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    time_limit: int | None = None
+    """Milliseconds the service may take."""
+    response_format: Any = None
+    guided_choice: list[str] | None = None
+    guided_regex: str | None = None
+    guided_grammar: str | None = None
+    guided_json: dict[str, Any] | None = None
+    include_reasoning: bool | None = None
+    reasoning_effort: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    moderations: dict[str, Any] | None = None
+    context: str | None = None
+    """Text for a deployed prompt template."""
+    crypto: dict[str, Any] | None = None
+    additional_params: dict[str, Any] | None = None
+    """Further parameters by their names on the wire; for text generation e.g. decoding_method, top_k."""
+
+    @property
+    def parameter_layers(self) -> tuple[Layer, Layer]:
+        """What the constructor gave: fields, then `additional_params`."""
+        fields = {name: getattr(self, name) for name in ParameterFields.model_fields if name != "additional_params"}
+        return {name: value for name, value in fields.items() if value is not None}, self.additional_params or {}
+
+
+def known_names_only(layer: Layer, also: frozenset[str] = frozenset()) -> None:
+    """Refuse names that no endpoint knows.
+
+    Raises:
+        ConfigurationError: names the parameter and the nearest known one.
+    """
+    for name in layer:
+        if name not in KNOWN and name not in also:
+            near = difflib.get_close_matches(name, sorted(KNOWN | also), n=1)
+            raise ConfigurationError(
+                f"unknown parameter {name!r}", hint=f"Did you mean {near[0]!r}?" if near else None, field=name
+            )
+
+
+def for_chat(*layers: Layer) -> dict[str, Any]:
+    """Return the chat API's parameters; later layers win, None means not given.
+
+    Raises:
+        ConfigurationError: a parameter belongs to text generation only.
+    """
+    merged = _merged(layers, _TO_CHAT)
+    for name in merged:
+        if name not in CHAT:
+            raise ConfigurationError(
+                f"{name} belongs to text generation; the chat API does not have it",
+                hint="Leave it out, or set use_text_generation=True",
+                field=name,
+            )
+    _tidy_stop(merged, "stop")
+    if merged.get("logprobs") is False and not (layers and layers[-1].get("top_logprobs")):
+        merged.pop("top_logprobs", None)
+    if (shape := merged.get("response_format")) is not None:
+        merged["response_format"] = response_format(shape)
+    return merged
+
+
+def for_generation(*layers: Layer) -> dict[str, Any]:
+    """Return the fields of a text generation request besides its input.
+
+    Raises:
+        ConfigurationError: a parameter belongs to the chat API only, or has a wrong value.
+    """
+    merged = _merged(layers, _TO_GENERATION)
+    for name in merged:
+        if name not in GENERATION | _BESIDE:
+            raise ConfigurationError(
+                f"{name} belongs to the chat API; text generation does not have it",
+                hint="Leave it out, or set use_text_generation=False",
+                field=name,
+            )
+    _tidy_stop(merged, "stop_sequences")
+    beside = {name: merged.pop(name) for name in _BESIDE if name in merged}
+    try:
+        parameters = GenerationParameters(**merged) if merged else None
+        GenerationRequest(**beside)
+    except ValidationError as error:
+        raise ConfigurationError.from_validation(error, "text generation") from None
+    return {"parameters": parameters, **beside}
+
+
+def response_format(shape: Any) -> Any:
+    """Return the shape as the wire has it; a pydantic class becomes its JSON Schema."""
+    if isinstance(shape, type) and issubclass(shape, BaseModel):
+        return json_schema_format(shape)
+    return shape
+
+
+def json_schema_format(output: type[BaseModel], *, strict: bool | None = None) -> JsonSchemaFormat:
+    """Return the response format for a pydantic class."""
+    schema = inline(output.model_json_schema())
+    name = "".join(char if char.isascii() and (char.isalnum() or char in "_-") else "_" for char in output.__name__)
+    return JsonSchemaFormat(json_schema=JsonSchema(name=name, schema_=schema, strict=strict))
+
+
+def limit(*layers: Layer) -> int | None:
+    """Return the limit of output tokens, whichever of its names it has; 0 means the model's own maximum."""
+    value = _merged(layers, _TO_GENERATION).get("max_new_tokens")
+    return value if isinstance(value, int) else None
+
+
+def _tidy_stop(merged: dict[str, Any], name: str) -> None:
+    """One text is a list of one; none at all takes an earlier layer's away."""
+    if isinstance(merged.get(name), str):
+        merged[name] = [merged[name]]
+    if merged.get(name) == []:
+        del merged[name]
+
+
+def _merged(layers: tuple[Layer, ...], names: Mapping[str, str]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        said: dict[str, Any] = {}
+        for given, value in layer.items():
+            if value is None:
+                continue
+            name = names.get(given, given)
+            if name in said and said[name] != value:
+                raise ConfigurationError(
+                    f"{given} and another name of {name} have different values", hint="Give one", field=given
+                )
+            said[name] = value
+        if _LIMITS & said.keys():
+            for other in _LIMITS & merged.keys():
+                del merged[other]
+        merged |= said
+    return merged
