@@ -14,10 +14,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from urllib.parse import unquote
 
-from wx_integrations.emulator import catalogue, inference, platform, token_routes
-from wx_integrations.emulator.brain import Brain, Refusal
+from wx_integrations.emulator import catalogue, gateway, generation, inference, platform, token_routes
+from wx_integrations.emulator.brain import Brain, Refusal, Verbatim
 from wx_integrations.emulator.deterministic import DeterministicBrain
-from wx_integrations.emulator.exchange import Reply, Request
+from wx_integrations.emulator.exchange import Frame, Reply, Request
+from wx_integrations.emulator.faults import Faults
 from wx_integrations.emulator.hosts import place_of
 from wx_integrations.emulator.journal import Entry, Journal, Watched
 from wx_integrations.emulator.refusals import Refused, reply_to, wrong_place
@@ -27,6 +28,8 @@ from wx_integrations.emulator.tokens import TokenOffice
 ROUTES: tuple[Route, ...] = (
     *token_routes.ROUTES,
     *inference.ROUTES,
+    *generation.ROUTES,
+    *gateway.ROUTES,
     *catalogue.ROUTES,
     *platform.ROUTES,
 )
@@ -47,6 +50,7 @@ class Emulator:
         token_lifetime: seconds that an issued token lives.
         deployments: by id or serving name; any id answers by default.
         projects: ids of the projects and spaces that exist; any by default.
+        faults: scripted trouble; more can be added to the attribute at any time.
         clock: POSIX time in seconds.
         seed: changes the ids in the answers.
 
@@ -69,6 +73,7 @@ class Emulator:
         projects: Collection[str] | None = None,
         pacing: Pacing | None = None,
         framing: Framing | None = None,
+        faults: Faults | None = None,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
     ) -> None:
@@ -90,6 +95,7 @@ class Emulator:
             pacing=pacing or Pacing(),
             framing=framing or Framing(),
         )
+        self.faults = Faults() if faults is None else faults
         self.journal = Journal()
 
     @property
@@ -106,9 +112,10 @@ class Emulator:
         trace = request.header(_TRACE) or self.service.ids.hex()
         found = find_route(request)
         entry = self.journal.open(request, trace, secret=isinstance(found, tuple) and found[0].secret)
-        reply = (
-            found if isinstance(found, Reply) else self._serve(Visit(self.service, found[0], request, trace, found[1]))
-        )
+        if isinstance(found, Reply):
+            return _sealed(found, entry, trace)
+        visit = Visit(self.service, found[0], request, trace, found[1])
+        reply, entry.fault = self.faults.serve(visit, lambda: self._serve(visit))
         return _sealed(reply, entry, trace)
 
     def _serve(self, visit: Visit) -> Reply:
@@ -119,6 +126,9 @@ class Emulator:
             return visit.route.serve(visit)
         except Refusal as refusal:
             return reply_to(visit.route.family, refusal, trace=visit.trace, anchor=visit.route.anchor)
+        except Verbatim as recorded:
+            body = iter([Frame(data) for data in recorded.frames])
+            return Reply(recorded.status, {"content-type": recorded.content_type}, body)
 
 
 def _sealed(reply: Reply, entry: Entry, trace: str) -> Reply:

@@ -122,6 +122,20 @@ class Refusal(Exception):
         self.message = message
 
 
+class Verbatim(Exception):
+    """The brain answers with these very bytes, past all rendering; for replaying recordings.
+
+    Attributes:
+        frames: the body's pieces, in order; one piece for a whole body.
+    """
+
+    def __init__(self, frames: Sequence[bytes], *, status: int, content_type: str) -> None:
+        super().__init__(status)
+        self.frames = tuple(frames)
+        self.status = status
+        self.content_type = content_type
+
+
 class Brain(Protocol):
     """Answers what the emulator asks; `model_id` is always one of the cards' ids, never an alias."""
 

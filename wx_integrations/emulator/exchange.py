@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-Trouble = Literal["refuse", "reset", "timeout", "garbage"]
-"""How a connection fails: not accepted, reset by the peer, silence, or bytes that are not HTTP."""
+Trouble = Literal["refuse", "reset", "close", "timeout", "garbage"]
+"""How a connection fails: not accepted, reset, closed by the peer too early, silence, or bytes that are not HTTP."""
 
 
 @dataclass(frozen=True)

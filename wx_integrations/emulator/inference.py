@@ -139,7 +139,7 @@ def chat(visit: Visit) -> Reply:
     head = _head(visit, opened, "chatcmpl-", _chat_warnings(request))
     answers = [render.Answer.gather(pieces) for pieces in _choices(visit, opened, request)]
     tokens = sum(answer.end.completion_tokens for answer in answers)
-    return _whole(visit, render.completion(visit, head, answers), tokens)
+    return whole(visit, render.completion(visit, head, answers), tokens)
 
 
 def chat_stream(visit: Visit) -> Reply:
@@ -233,7 +233,8 @@ def lifecycle_warnings(visit: Visit, card: ModelCard) -> list[dict[str, Any]]:
     return [{"message": text}]
 
 
-def _whole(visit: Visit, body: Any, tokens: int) -> Reply:
+def whole(visit: Visit, body: Any, tokens: int) -> Reply:
+    """Return a whole answer, as late as its tokens take."""
     reply = json_reply(200, body)
     pacing = visit.service.pacing
     return Reply(200, reply.headers, reply.body, wait=pacing.first + pacing.each * max(0, tokens - 1))

@@ -254,6 +254,11 @@ def ending(events: Events, framing: Framing, last: dict[str, Any]) -> Iterator[F
         yield events.message(last, event="close")
         return
     yield events.message(last)
+    yield from closing(events, framing)
+
+
+def closing(events: Events, framing: Framing) -> Iterator[Frame]:
+    """Yield the close event of older recordings, if the framing asks for one."""
     if framing.ending == "close_empty":
         yield events.message({}, event="close")
     elif framing.ending == "close_bare":

@@ -111,7 +111,7 @@ def score(function: Function, prompt: Prompt) -> float:
 
 
 def _is_named(name: str, text: str) -> bool:
-    """Whether a text names a function as one does in code: with an underscore or digit in it, quoted, or with a ( after."""
+    """Whether a text names a function as code does: by a name that is no plain word, quoted, or with a ( after it."""
     place = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)
     if place is None:
         return False

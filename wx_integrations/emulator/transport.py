@@ -21,6 +21,7 @@ from wx_integrations.emulator.exchange import Frame, Reply, Request, Trouble
 _TROUBLES: dict[Trouble, tuple[type[httpx.TransportError], str]] = {
     "refuse": (httpx.ConnectError, "Connection refused (emulated)"),
     "reset": (httpx.ReadError, "Connection reset by peer (emulated)"),
+    "close": (httpx.RemoteProtocolError, "peer closed connection without sending complete message body (emulated)"),
     "timeout": (httpx.ReadTimeout, "The read operation timed out (emulated)"),
     "garbage": (httpx.RemoteProtocolError, "Server sent bytes that are not HTTP (emulated)"),
 }

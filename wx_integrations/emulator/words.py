@@ -116,11 +116,10 @@ class Prompt:
         unsure: list[str] = []
         plain = _QUOTED.sub(lambda match: " " * len(match.group()), self.text)
         for match in _NAME.finditer(plain):
-            initial = _SENTENCE.search(plain[: match.start()]) is not None
-            phrase = match.group()
-            while initial and phrase and words(phrase) and words(phrase)[0] in _STARTERS:
-                phrase = phrase.partition(" ")[2]
-                initial = False
+            begins = _SENTENCE.search(plain[: match.start()]) is not None
+            initial, phrase = begins, match.group()
+            while begins and words(phrase) and words(phrase)[0] in _STARTERS:
+                phrase, initial = phrase.partition(" ")[2], False
             if phrase and phrase != "I":
                 (unsure if initial else sure).append(phrase.rstrip(".,"))
         return sure + unsure
