@@ -139,6 +139,7 @@ class Plan:
         extra = getattr(value, "model_extra", None)
         if extra and _says_error(extra) and _says_nothing_else(value):
             raise self.not_understood(response, trail, ValueError("an error body"))
+        note_trace(value, trace_of(response))
         return value
 
     def read_json(self, response: httpx.Response, trail: Trail) -> Any:
@@ -178,6 +179,19 @@ class Plan:
         return error
 
 
+def trace_of(response: httpx.Response) -> str | None:
+    """Return the service's trace id of an answer."""
+    trace: str | None = response.headers.get("x-global-transaction-id") or response.headers.get("x-request-id")
+    return trace
+
+
+def note_trace(value: Any, trace: str | None) -> None:
+    """Keep the service's trace id with an answer, beside the fields it does not know (`model_extra["trace"]`)."""
+    extra = getattr(value, "model_extra", None)
+    if isinstance(extra, dict) and trace:
+        extra.setdefault("trace", trace)
+
+
 @dataclass
 class Reading:
     """A stream being read: events to values, until the value that ends it."""
@@ -191,6 +205,7 @@ class Reading:
         self.arrived: list[bytes] = []  # raw, as bytes cost the garbage collector nothing
         self.complete = False
         self.ended = False
+        self.trace: str | None = None
 
     def values(self, data: bytes) -> Iterable[Any]:
         """Yield the values of some bytes; raises StreamBroken on an error event or a bad frame."""
@@ -230,6 +245,8 @@ class Reading:
         extra = value.model_extra
         if extra and _says_error(extra) and _says_nothing_else(value):
             raise self.service_error(data)
+        if not self.arrived:
+            note_trace(value, self.trace)
         self.arrived.append(data)
         if self.call.is_last(value):
             self.complete = True
@@ -264,6 +281,7 @@ class Reading:
 
     def check(self, response: httpx.Response) -> bool:
         """Whether the answer is a stream; if not, its body must be read and refused."""
+        self.trace = trace_of(response)
         kind = response.headers.get("content-type", "").split(";", 1)[0].strip().lower()
         return response.is_success and kind not in _NO_STREAM
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from wx_integrations.core.wire.chat import Usage
+from wx_integrations.core.wire.chat import ChatRequest, Usage
 from wx_integrations.core.wire.shapes import Received, Sent
 from wx_integrations.core.wire.text import Embedding, Embeddings, Generation, GenerationResult
 
 _CHAT_FIELDS = frozenset(
     {
-        *("messages", "tools", "tool_choice", "n", "seed", "stop", "temperature", "top_p"),
+        *("messages", "tools", "tool_choice", "parallel_tool_calls", "n", "seed", "stop", "temperature", "top_p"),
         *("frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs"),
         *("max_tokens", "max_completion_tokens", "response_format", "reasoning_effort"),
     }
@@ -26,6 +26,13 @@ _GENERATION_NAMES = {
     "temperature": "temperature",
     "top_p": "top_p",
 }
+
+
+class GatewayChatRequest(ChatRequest):
+    """A conversation with what only the gateway knows."""
+
+    parallel_tool_calls: bool | None = None
+    """Whether one answer may hold several calls."""
 
 
 class NotOnTheGateway(ValueError):
@@ -84,6 +91,7 @@ class _TextChoice(Received):
     index: int = 0
     text: str = ""
     finish_reason: str | None = None
+    logprobs: Any = None
 
 
 class _TextCompletion(Received):
@@ -108,14 +116,16 @@ def generation(content: bytes) -> Generation:
     """Read `/completions` as a generation; finish reasons keep the gateway's spelling."""
     answer = _TextCompletion.model_validate_json(content)
     usage = answer.usage
+    # The usage frame of a stream may come without choices; its counts belong to the text all the same.
     results = [
         GenerationResult(
             generated_text=choice.text,
             stop_reason=choice.finish_reason or "not_finished",
             generated_token_count=usage.completion_tokens if usage else None,
             input_token_count=usage.prompt_tokens if usage else None,
+            **({"logprobs": choice.logprobs} if choice.logprobs else {}),
         )
-        for choice in answer.choices
+        for choice in answer.choices or ([_TextChoice()] if usage else [])
     ]
     return Generation(model_id=answer.model, created_at=answer.created, results=results)
 

@@ -1,0 +1,43 @@
+"""IBM watsonx.ai for LangChain.
+
+Names are loaded when first used. Needs the extra: `pip install "wx-integrations[langchain]"`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wx_integrations.langchain.chat_models import ChatWatsonx as ChatWatsonx
+    from wx_integrations.langchain.configurable import init_chat_model as init_chat_model
+    from wx_integrations.langchain.metadata import WatsonxWarning as WatsonxWarning
+
+_HOME = {
+    "ChatWatsonx": "chat_models",
+    "WatsonxWarning": "metadata",
+    "init_chat_model": "configurable",
+}
+"""Every public name and the module it lives in."""
+
+__all__ = ["ChatWatsonx", "WatsonxWarning", "init_chat_model"]  # pyright: ignore
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = import_module(f"{__name__}.{_HOME[name]}")
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("langchain_core"):
+            raise
+        raise ModuleNotFoundError(
+            f"{name} needs LangChain ({error.name} is not installed). "
+            'Install it with: pip install "wx-integrations[langchain]"',
+            name=error.name,
+        ) from error
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

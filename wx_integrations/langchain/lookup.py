@@ -1,0 +1,62 @@
+"""Asking the service's model list: profiles, and advice when it refuses a model."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+
+from langchain_core.language_models import ModelProfile
+
+from wx_integrations.core import calls
+from wx_integrations.core.advice import advice, concerns_model
+from wx_integrations.core.client import AsyncClient, Client
+from wx_integrations.core.errors import ConfigurationError, ServiceError, WatsonxError
+from wx_integrations.core.wire.text import ModelSpecsPage
+from wx_integrations.langchain.profiles import find, listed
+
+__all__ = ["aadvise", "advise", "aprofile", "concerns_model", "profile"]
+
+
+def advise(error: ServiceError, model_id: str, client: Client) -> None:
+    """Replace an error's hint by what the model list knows about the model, if it knows something."""
+    with contextlib.suppress(WatsonxError):
+        _hint(error, model_id, client.run(calls.model_specs()))
+
+
+async def aadvise(error: ServiceError, model_id: str, client: AsyncClient) -> None:
+    """Replace an error's hint by what the model list knows about the model, if it knows something."""
+    with contextlib.suppress(WatsonxError):
+        _hint(error, model_id, await client.run(calls.model_specs()))
+
+
+def _hint(error: ServiceError, model_id: str, page: ModelSpecsPage) -> None:
+    error.hint = advice(model_id, page.resources) or error.hint
+
+
+def profile(model_id: str, client: Client) -> ModelProfile:
+    """Return a model's profile from the live list.
+
+    Raises:
+        ConfigurationError: the list does not have it.
+    """
+    return _profile(model_id, client.run(calls.model_specs(filters=f"modelid_{model_id}")))
+
+
+async def aprofile(model_id: str, client: AsyncClient) -> ModelProfile:
+    """Return a model's profile from the live list.
+
+    Raises:
+        ConfigurationError: the list does not have it.
+    """
+    return _profile(model_id, await client.run(calls.model_specs(filters=f"modelid_{model_id}")))
+
+
+def _profile(model_id: str, page: ModelSpecsPage) -> ModelProfile:
+    spec = find(model_id, page.resources)
+    if spec is None:
+        raise ConfigurationError(
+            f"{model_id} is not in the model list of this region",
+            hint="Check model_id and region (WATSONX_URL); `wx models` lists what there is",
+            field="model_id",
+        )
+    return listed(spec, today=datetime.now(UTC).date().isoformat())

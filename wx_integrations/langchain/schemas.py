@@ -1,0 +1,171 @@
+"""Tools and output schemas in LangChain's many forms to the function and format of the wire; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel, ValidationError
+
+from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.schemas import DEFINITIONS, inline
+from wx_integrations.core.wire.chat import Tool
+
+ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+Schema = Mapping[str, Any] | type
+
+UNNAMED = "output"
+"""The name sent for a schema that has neither title nor name."""
+
+
+def tool_of(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
+    """Return a tool as `{"type": "function", "function": {...}}`, with references written out.
+
+    Args:
+        tool: a BaseTool, callable, pydantic class (v2 or v1), TypedDict, or a
+            dictionary: OpenAI tool or function, Anthropic tool, Bedrock tool, titled JSON Schema.
+        strict: sent as the function's `strict`; None sends nothing.
+
+    Raises:
+        ConfigurationError: it is none of these.
+    """
+    if isinstance(tool, Mapping) and isinstance(tool.get("type"), str) and "function" not in tool:
+        kind = tool["type"]
+        if kind != "object" and not {"name", "title", "input_schema"} & set(tool):
+            raise ConfigurationError(
+                f"watsonx.ai has no built-in tool {kind!r}", hint="Give a function the model can call", field="tools"
+            )
+    function = _function_of(tool, strict)
+    return {"type": "function", "function": function}
+
+
+def wire_tools(tools: Sequence[ToolLike]) -> list[Tool]:
+    """Return tools as they are sent.
+
+    Raises:
+        ConfigurationError: one is not a function; names its fields.
+    """
+    sent: list[Tool] = []
+    for position, tool in enumerate(tools):
+        try:
+            sent.append(Tool.model_validate(tool_of(tool)))
+        except ValidationError as error:
+            raise ConfigurationError.from_validation(error, f"tools[{position}]") from None
+    return sent
+
+
+def _function_of(schema: Any, strict: bool | None) -> dict[str, Any]:
+    try:
+        if isinstance(schema, Mapping):
+            converted = convert_to_openai_tool(_plain(schema), strict=strict)
+        else:
+            converted = convert_to_openai_tool(schema, strict=strict)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ConfigurationError(f"not usable as a tool or schema: {error}", field="tools") from None
+    function = dict(converted.get("function") or {})
+    if strict is not None:
+        function["strict"] = strict
+    if not function.get("description"):
+        function.pop("description", None)
+    parameters = _recursive_parameters(schema) or function.get("parameters")
+    if isinstance(parameters, Mapping):
+        function["parameters"] = inline(parameters)
+    return function
+
+
+def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dictionary in a form LangChain's converter knows."""
+    if schema.get("type") == "function" and isinstance(schema.get("function"), Mapping):
+        inner = dict(schema["function"])
+        if set(schema) - {"type", "function"}:
+            further = sorted(set(schema) - {"type", "function"})
+            raise ConfigurationError(
+                f"a tool has {', '.join(further)} beside function; the API takes only type and function", field="tools"
+            )
+        return inner
+    return dict(schema)
+
+
+def _recursive_parameters(schema: Any) -> dict[str, Any] | None:
+    """Return the parameters of a pydantic class that refers to itself, which LangChain's converter would cut off."""
+    if isinstance(schema, BaseTool):
+        schema = schema.tool_call_schema
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return None
+    written = inline(schema.model_json_schema())
+    if not any(key in written for key in DEFINITIONS):
+        return None
+    return {key: value for key, value in written.items() if key not in ("title", "description")}
+
+
+# --------------------------------------------------------------------------- output schemas
+
+
+def function_of(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
+    """Return an output schema as name, description, parameters and strict.
+
+    Args:
+        schema: a pydantic class (v2 or v1), TypedDict, or a dictionary: JSON
+            Schema with or without title, OpenAI's `{"name", "schema"}`, its whole
+            `response_format`, or a tool in one of the forms of `tool_of`.
+    """
+    if isinstance(schema, Mapping):
+        schema = _as_function(schema)
+    if strict is None and isinstance(schema, Mapping):
+        strict = schema.get("strict")
+    return _function_of(schema, strict)
+
+
+def _as_function(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    match schema:
+        case {"type": "json_schema", "json_schema": Mapping() as inner}:
+            return _as_function(inner)
+        case {"name": str(name), "schema": Mapping() as body}:
+            named = {"name": name, "parameters": dict(body)}
+            return named | {key: schema[key] for key in ("description", "strict") if schema.get(key) is not None}
+        case {"type": "function"} | {"name": str(), "parameters": _} | {"name": str(), "input_schema": _}:
+            return schema
+        case {"toolSpec": _}:
+            return schema
+    body = {key: value for key, value in schema.items() if key not in ("title", "description", "strict")}
+    named = {"name": str(schema.get("title") or UNNAMED), "parameters": body}
+    return named | {key: schema[key] for key in ("description", "strict") if schema.get(key) is not None}
+
+
+def parameters_of(schema: Schema) -> dict[str, Any]:
+    """Return an output schema as plain JSON Schema, with references written out."""
+    return _body(function_of(schema))
+
+
+def _body(function: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(function.get("parameters") or {"type": "object", "properties": {}})
+
+
+def json_schema_format(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
+    """Return an output schema as a `response_format` of type `json_schema`."""
+    function = function_of(schema, strict=strict)
+    inner = {"name": function["name"], "schema": _body(function)}
+    inner |= {key: function[key] for key in ("description", "strict") if function.get(key) is not None}
+    return {"type": "json_schema", "json_schema": inner}
+
+
+def response_format_of(value: Any) -> dict[str, Any] | None:
+    """Return what was given as `response_format` in the shape of the wire.
+
+    Raises:
+        ConfigurationError: it is neither a format nor a schema.
+    """
+    match value:
+        case None:
+            return None
+        case {"type": "text" | "json_object"}:
+            return dict(value)
+        case Mapping() | type():
+            return json_schema_format(value)
+    raise ConfigurationError(
+        f"response_format: {type(value).__name__} is not known",
+        hint='Give {"type": "json_object"}, {"type": "json_schema", ...}, or a schema',
+        field="response_format",
+    )
