@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import pickle
-import sys
 import tracemalloc
-from collections.abc import Callable, Sequence
-from types import FrameType
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.core.counting import lines_run
 from wx_integrations.core.sse import Decoder, Event, EventTooLarge
 
 
@@ -302,24 +300,6 @@ def test_the_error_pickles() -> None:
 
 
 # --------------------------------------------------------------------------- linear work, counted
-
-
-def lines_run(action: Callable[[], Any]) -> int:
-    """Count the lines of Python that an action runs."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        action()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def test_work_in_python_grows_with_the_bytes() -> None:
