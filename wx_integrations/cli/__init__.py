@@ -1,0 +1,16 @@
+"""The `wx` command."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; says which extra is missing when it cannot."""
+    try:
+        from wx_integrations.cli.app import app
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("wx_integrations"):
+            raise
+        sys.exit(f"wx needs {error.name}: pip install 'wx-integrations[local]'")
+    app()

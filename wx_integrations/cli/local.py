@@ -1,0 +1,100 @@
+"""The local service: real models, or the deterministic brain, behind the emulator's socket."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wx_integrations.cli.screen import Screen
+from wx_integrations.emulator.app import Emulator
+from wx_integrations.emulator.brain import Brain
+from wx_integrations.emulator.deterministic import DeterministicBrain
+from wx_integrations.emulator.local_models import FetchError, LocalBrain, MissingExtra
+from wx_integrations.emulator.server import LocalServer, NotLoopback
+
+USER_ERRORS = (FetchError, MissingExtra, NotLoopback, OSError)
+"""Errors that a user can do something about; their text says what."""
+
+
+@dataclass(frozen=True)
+class LocalService:
+    """A running local service.
+
+    Attributes:
+        url: its base URL.
+        settings: what a Connection needs to reach it.
+        chat_model: the id of the model that answers.
+    """
+
+    url: str
+    settings: dict[str, Any]
+    chat_model: str
+
+
+@contextlib.contextmanager
+def local_service(screen: Screen, *, small: bool, gguf: Path | None, threads: int) -> Iterator[LocalService]:
+    """Fetch the models if needed, serve them on a free port, and stop afterwards."""
+    with contextlib.ExitStack() as stack:
+        brain = _local_brain(screen, small=small, gguf=gguf, threads=threads)
+        stack.callback(brain.close)
+        key = secrets.token_urlsafe(16)
+        server = stack.enter_context(LocalServer(Emulator(brain, api_keys={key})))
+        settings = {"url": server.url, "api_key": key, "project_id": str(uuid.uuid4())}
+        yield LocalService(server.url, settings, chat_model_of(brain))
+
+
+def serve_forever(
+    screen: Screen,
+    *,
+    host: str,
+    port: int,
+    deterministic: bool,
+    small: bool,
+    gguf: Path | None,
+    threads: int,
+    tls: bool,
+    strict: bool,
+    public: bool,
+) -> None:
+    """Serve until interrupted, after printing what to export."""
+    with contextlib.ExitStack() as stack:
+        brain: Brain = (
+            DeterministicBrain() if deterministic else _local_brain(screen, small=small, gguf=gguf, threads=threads)
+        )
+        stack.callback(brain.close)
+        emulator = Emulator(brain, strict=strict)
+        server = stack.enter_context(LocalServer(emulator, host=host, port=port, tls=tls, allow_remote=public))
+        name = "the deterministic brain (no model)" if deterministic else chat_model_of(brain)
+        screen.say(f"Serving {name} at {server.url} (stop with Ctrl-C). For other programs:")
+        for line in exports(server):
+            screen.say(line)
+        server.wait()
+
+
+def exports(server: LocalServer) -> list[str]:
+    """Return the shell lines that point a client at a server."""
+    lines = [
+        f"export WATSONX_URL={server.url}",
+        "export WATSONX_API_KEY=local",
+        f"export WATSONX_PROJECT_ID={uuid.UUID(int=0)}",
+    ]
+    if server.ca_path:
+        lines.append(f"export SSL_CERT_FILE={server.ca_path}")
+    return lines
+
+
+def chat_model_of(brain: Brain) -> str:
+    """Return the id of the model that chats."""
+    return next(card.model_id for card in brain.cards if "text_chat" in card.functions)
+
+
+def _local_brain(screen: Screen, *, small: bool, gguf: Path | None, threads: int) -> LocalBrain:
+    brain = LocalBrain("small" if small else "default", chat_model=gguf, threads=threads)
+    with screen.downloads() as report:
+        brain.prepare(report)
+    return brain
