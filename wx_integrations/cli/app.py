@@ -88,8 +88,8 @@ def serve(
     gguf: Gguf = None,
     threads: Threads = 1,
     tls: Annotated[bool, typer.Option("--tls", help="Serve https with a throw-away certificate.")] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Accept what foreign clients send beyond the API.")
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what the API does not know, and tokens not issued here.")
     ] = False,
     public: Annotated[bool, typer.Option("--public", help="Allow an address beyond this machine.")] = False,
 ) -> None:
