@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
+
+import httpx
 
 from wx_integrations.core.errors import ConfigurationError
 
@@ -51,18 +54,19 @@ def _ibm(region: str, platform: str) -> list[Hosts]:
     ]
 
 
-def _test(ml: str, platform: str, token: str, cloud: Cloud = "ibm") -> list[Hosts]:
+def _test(ml: str, platform: str, token: str) -> list[Hosts]:
     return [
-        Hosts(f"https://{ml}", f"https://{platform}", token, cloud),
-        Hosts(f"https://private.{ml}", f"https://private.{platform}", token, cloud),
+        Hosts(f"https://{ml}", f"https://{platform}", token, "ibm"),
+        Hosts(f"https://private.{ml}", f"https://private.{platform}", token, "ibm"),
     ]
 
 
-def _aws(region: str) -> list[Hosts]:
+def _aws(region: str, token: str = AWS) -> list[Hosts]:
+    # The private ml hosts have no platform host of their own in the official SDK's table.
     platform = f"https://api.{region}.aws.data.ibm.com"
     return [
-        Hosts(f"https://{region}.aws.wxai.ibm.com", platform, AWS, "aws"),
-        Hosts(f"https://private.{region}.aws.wxai.ibm.com", platform.replace("api.", "private.api.", 1), AWS, "aws"),
+        Hosts(f"https://{region}.aws.wxai.ibm.com", platform, token, "aws"),
+        Hosts(f"https://private.{region}.aws.wxai.ibm.com", platform, token, "aws"),
     ]
 
 
@@ -99,8 +103,8 @@ TABLE: tuple[Hosts, ...] = (
     *_test("wml-mcsp-dev.ml.test.cloud.ibm.com", "api.dai.dev.cloud.ibm.com", IAM_TEST),
     *_test("wml-fvt.ml.test.cloud.ibm.com", "api.dataplatform.dev.cloud.ibm.com", IAM_TEST),
     *_test("us-south.ml.test.cloud.ibm.com", "api.dataplatform.dev.cloud.ibm.com", IAM_TEST),
-    *_test("dev.aws.wxai.ibm.com", "api.dev.aws.data.ibm.com", AWS_TEST, "aws"),
-    *_test("test.aws.wxai.ibm.com", "api.test.aws.data.ibm.com", AWS_TEST, "aws"),
+    *_aws("dev", AWS_TEST),
+    *_aws("test", AWS_TEST),
 )
 
 _BY_ML = {hosts.ml: hosts for hosts in TABLE}
@@ -129,6 +133,7 @@ _CITIES = {
 }
 # Everything from the first of these on belongs to an operation, not to the host.
 _OPERATIONS = ("/ml/", "/wx/", "/v2/", "/identity/")
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 def region_url(region: str) -> str:
@@ -173,24 +178,27 @@ def base_url(url: str, *, field: str = "url", env: str | None = "WATSONX_URL", a
     text = url.strip()
     if "//" not in text:
         text = f"https://{text}"
+    host, port, scheme, path = None, None, "", ""
     try:
         parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{field}: {error}", field=field, env=env) from None
-    host = parts.hostname
-    if parts.scheme not in ("https", "http") or not host or any(char.isspace() for char in parts.netloc):
+        if parts.username or parts.password:
+            raise ConfigurationError(
+                f"{field}: holds a user name or password", hint="Use username and password", field=field, env=env
+            )
+        scheme, port, path = parts.scheme, parts.port, parts.path
+        host = _host_name(parts.hostname or "")
+    except ConfigurationError:
+        raise
+    except ValueError:  # which may quote a password
+        host = None
+    if scheme not in ("https", "http") or not host or not path.isprintable() or len(path) > 2000:
         raise ConfigurationError(
             f"{field}: not an http(s) URL",
             hint=f"Give something like https://us-south.ml.cloud.ibm.com{f' ({env})' if env else ''}",
             field=field,
             env=env,
         )
-    if parts.username or parts.password:
-        raise ConfigurationError(
-            f"{field}: holds a user name or password", hint="Use username and password", field=field
-        )
-    if parts.scheme == "http" and not is_loopback(host) and not allow_http:
+    if scheme == "http" and not is_loopback(host) and not allow_http:
         raise ConfigurationError(
             f"{field}: plain http would send the token in the clear to {host}",
             hint="Use https, or allow_http=True if that network is yours",
@@ -198,12 +206,26 @@ def base_url(url: str, *, field: str = "url", env: str | None = "WATSONX_URL", a
             env=env,
         )
     shown = f"[{host}]" if ":" in host else host
-    default_port = 443 if parts.scheme == "https" else 80
+    default_port = 443 if scheme == "https" else 80
     netloc = shown if port in (None, default_port) else f"{shown}:{port}"
-    path = parts.path
     for operation in _OPERATIONS:
         path = f"{path}/".split(operation, 1)[0]
-    return f"{parts.scheme}://{netloc}{path.rstrip('/')}"
+    return f"{scheme}://{netloc}{path.rstrip('/')}"
+
+
+def _host_name(host: str) -> str:
+    """Return a host's name or address as it goes over the wire; raises ValueError when it is neither."""
+    if ":" in host:
+        return str(ipaddress.IPv6Address(host))
+    name = host if host.isascii() else host.encode("idna").decode()
+    labels = name.removesuffix(".").split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("not a host name")
+    try:
+        _ = httpx.URL(f"https://{name}").host
+    except httpx.InvalidURL as error:
+        raise ValueError(str(error)) from None
+    return name
 
 
 def hosts_of(url: str, *, platform_url: str | None = None, token_url: str | None = None) -> Hosts:
@@ -246,6 +268,14 @@ def _refuse_other_family(origin: str, host: str, platform_url: str | None) -> No
             field="url",
             env="WATSONX_URL",
         )
+    for known in _BY_ML:
+        if urlsplit(known).hostname == host:
+            raise ConfigurationError(
+                f"url: {host} is served over https at its usual port only",
+                hint=f"Use {known} (WATSONX_URL)",
+                field="url",
+                env="WATSONX_URL",
+            )
     if host.endswith(".ml.cloud.ibm.com") and platform_url is None:
         region = host.removesuffix(".ml.cloud.ibm.com")
         near = difflib.get_close_matches(region.removeprefix("private."), REGIONS, n=1)
