@@ -112,8 +112,17 @@ class Model:
                 hint="Give deployment_id, or put the text in a message",
                 field="context",
             )
-        scope = {"project_id": self.project_id} if self.project_id else {"space_id": self.space_id}
-        return {"model_id": self.model_id, **scope, **body.to_wire()}
+        _refuse_two_scopes(self.project_id, self.space_id)
+        if self.project_id:
+            return {"model_id": self.model_id, "project_id": self.project_id, **body.to_wire()}
+        if self.space_id:
+            return {"model_id": self.model_id, "space_id": self.space_id, **body.to_wire()}
+        raise ConfigurationError(
+            "neither project_id nor space_id is set",
+            hint="Give project_id (WATSONX_PROJECT_ID) or space_id (WATSONX_SPACE_ID)",
+            field="project_id",
+            env="WATSONX_PROJECT_ID",
+        )
 
     def headers(self) -> Mapping[str, str] | None:
         return None
@@ -126,11 +135,18 @@ class Deployment:
     deployment_id: str
     versioned: ClassVar[bool] = True
 
+    NOT_DEPLOYED: ClassVar[frozenset[str]] = frozenset({"text/embeddings", "text/rerank"})
+    """Operations without a deployment's path in the API reference and the official SDKs."""
+
     @property
     def name(self) -> str:
         return self.deployment_id
 
     def path(self, operation: str) -> str:
+        if operation in self.NOT_DEPLOYED:
+            raise ConfigurationError(
+                f"deployments have no {operation.removeprefix('text/')}", hint="Use model_id", field="deployment_id"
+            )
         return f"/ml/v1/deployments/{quote(self.deployment_id, safe='')}/{operation}"
 
     def stamp(self, body: Sent) -> dict[str, Any]:
@@ -182,12 +198,23 @@ class Gateway:
             raise ConfigurationError(str(error), field=error.name) from None
 
     def headers(self) -> Mapping[str, str] | None:
+        _refuse_two_scopes(self.project_id, self.space_id)
         if self.project_id:
             return {"X-IBM-Project-ID": self.project_id}
         return {"X-IBM-Space-ID": self.space_id} if self.space_id else None
 
 
 Target = Model | Deployment | Gateway
+
+
+def _refuse_two_scopes(project_id: str | None, space_id: str | None) -> None:
+    if project_id and space_id:
+        raise ConfigurationError(
+            "both project_id and space_id are set",
+            hint="Give one of them: project_id (WATSONX_PROJECT_ID) or space_id (WATSONX_SPACE_ID)",
+            field="project_id",
+            env="WATSONX_PROJECT_ID",
+        )
 
 
 # --------------------------------------------------------------------------- chat
@@ -229,9 +256,9 @@ def ends_chat(chunk: Chunk) -> bool:
     if any(choice.finish_reason for choice in chunk.choices):
         return True
     return chunk.usage is not None and not any(
-        choice.delta
-        and (choice.delta.content or choice.delta.tool_calls or choice.delta.reasoning_content or choice.delta.role)
-        for choice in chunk.choices
+        delta is not None
+        and any((delta.content, delta.tool_calls, delta.reasoning_content, delta.reasoning, delta.refusal, delta.role))
+        for delta in (choice.delta for choice in chunk.choices)
     )
 
 

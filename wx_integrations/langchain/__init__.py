@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wx_integrations.langchain.chat_models import ChatWatsonx as ChatWatsonx
     from wx_integrations.langchain.configurable import init_chat_model as init_chat_model
+    from wx_integrations.langchain.embeddings import WatsonxEmbeddings as WatsonxEmbeddings
     from wx_integrations.langchain.metadata import WatsonxWarning as WatsonxWarning
+    from wx_integrations.langchain.rerank import WatsonxRerank as WatsonxRerank
 
 _HOME = {
     "ChatWatsonx": "chat_models",
+    "WatsonxEmbeddings": "embeddings",
+    "WatsonxRerank": "rerank",
     "WatsonxWarning": "metadata",
     "init_chat_model": "configurable",
 }
 """Every public name and the module it lives in."""
 
-__all__ = ["ChatWatsonx", "WatsonxWarning", "init_chat_model"]  # pyright: ignore
+__all__ = ["ChatWatsonx", "WatsonxEmbeddings", "WatsonxRerank", "WatsonxWarning", "init_chat_model"]  # pyright: ignore
 
 
 def __getattr__(name: str) -> Any:
