@@ -270,15 +270,10 @@ class LLMConformance:
 
     # ------------------------------------------------------------------ tools
 
-    async def tool_response(self, llm: FunctionCallingLLM, colour: Colour, streamed: bool, **options: Any) -> Any:
-        if streamed:
-            return (await colour.stream(llm, "stream_chat_with_tools", **options))[-1]
-        return await colour.call(llm, "chat_with_tools", **options)
-
     @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
     async def test_a_tool_is_called(self, llm: FunctionCallingLLM, colour: Colour, streamed: bool, sent: Sent) -> None:
-        response = await self.tool_response(
-            llm, colour, streamed, tools=[ADD, MULTIPLY], user_msg="Use the tool 'add' on 17 and 4."
+        response = await colour.last(
+            llm, "chat_with_tools", streamed=streamed, tools=[ADD, MULTIPLY], user_msg="Use the tool 'add' on 17 and 4."
         )
         [block] = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
         assert block.tool_name == "add"
@@ -294,33 +289,38 @@ class LLMConformance:
     @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
     async def test_parallel_calls(self, llm: FunctionCallingLLM, colour: Colour, streamed: bool) -> None:
         asked = {"tools": [ADD, MULTIPLY], "user_msg": "Use 'add' on 1 and 2, and also 'multiply' on 3 and 4."}
-        both = await self.tool_response(llm, colour, streamed, allow_parallel_tool_calls=True, **asked)
+        both = await colour.last(llm, "chat_with_tools", streamed=streamed, allow_parallel_tool_calls=True, **asked)
         assert [(call.tool_name, call.tool_kwargs) for call in llm.get_tool_calls_from_response(both)] == [
             ("add", {"a": 1, "b": 2}),
             ("multiply", {"a": 3, "b": 4}),
         ]
-        one = await self.tool_response(llm, colour, streamed, allow_parallel_tool_calls=False, **asked)
+        one = await colour.last(llm, "chat_with_tools", streamed=streamed, allow_parallel_tool_calls=False, **asked)
         assert [call.tool_name for call in llm.get_tool_calls_from_response(one)] == ["add"]
 
     @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
     async def test_no_tool_is_called(self, llm: FunctionCallingLLM, colour: Colour, streamed: bool) -> None:
-        response = await self.tool_response(llm, colour, streamed, tools=[ADD], user_msg="Hello")
+        response = await colour.last(llm, "chat_with_tools", streamed=streamed, tools=[ADD], user_msg="Hello")
         assert llm.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
         with pytest.raises(ValueError, match="at least one tool call"):
             llm.get_tool_calls_from_response(response, error_on_no_tool_call=True)
 
     @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
     async def test_a_call_can_be_required(self, llm: FunctionCallingLLM, colour: Colour, streamed: bool) -> None:
-        response = await self.tool_response(
-            llm, colour, streamed, tools=[ADD], user_msg="Hello 1 2", tool_required=True
+        response = await colour.last(
+            llm, "chat_with_tools", streamed=streamed, tools=[ADD], user_msg="Hello 1 2", tool_required=True
         )
         [selection] = llm.get_tool_calls_from_response(response)
         assert selection.tool_name == "add"
 
     @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
     async def test_a_tool_can_be_chosen_by_name(self, llm: FunctionCallingLLM, colour: Colour, streamed: bool) -> None:
-        response = await self.tool_response(
-            llm, colour, streamed, tools=[ADD, MULTIPLY], user_msg="Hello 3 4", tool_choice="multiply"
+        response = await colour.last(
+            llm,
+            "chat_with_tools",
+            streamed=streamed,
+            tools=[ADD, MULTIPLY],
+            user_msg="Hello 3 4",
+            tool_choice="multiply",
         )
         [selection] = llm.get_tool_calls_from_response(response)
         assert (selection.tool_name, selection.tool_kwargs) == ("multiply", {"a": 3, "b": 4})

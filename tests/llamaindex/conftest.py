@@ -30,11 +30,23 @@ class Colour:
             return getattr(target, method)(*args, **kwargs)
         return await getattr(target, _twin(method))(*args, **kwargs)
 
-    async def stream(self, target: Any, method: str, *args: Any, **kwargs: Any) -> list[Any]:
-        """Return everything that a streaming method yields."""
+    async def stream(
+        self, target: Any, method: str, *args: Any, into: list[Any] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        """Return everything that a streaming method yields, also in `into`, should it break."""
+        items = [] if into is None else into
         if self.name == "sync":
-            return list(getattr(target, method)(*args, **kwargs))
-        return [item async for item in await getattr(target, _twin(method))(*args, **kwargs)]
+            items.extend(getattr(target, method)(*args, **kwargs))
+        else:
+            async for item in await getattr(target, _twin(method))(*args, **kwargs):
+                items.append(item)  # noqa: PERF401  # what arrived before a failure is kept
+        return items
+
+    async def last(self, target: Any, method: str, *args: Any, streamed: bool, **kwargs: Any) -> Any:
+        """Return the answer of a method, or the last of its streaming twin, `stream_` in front."""
+        if streamed:
+            return (await self.stream(target, f"stream_{method}", *args, **kwargs))[-1]
+        return await self.call(target, method, *args, **kwargs)
 
 
 def _twin(method: str) -> str:
