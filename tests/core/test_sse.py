@@ -260,6 +260,7 @@ LARGE: dict[str, tuple[bytes, bool]] = {
     "many lines": (b"data: 123\n" * 12 + b"\n", True),
     "many lines that fit": (b"data: 123\n" * 11 + b"\n", False),
     "many empty lines": (b"data\n" * 26 + b"\n", True),
+    "events that all just fit": ((b"data: " + b"x" * 94 + b"\n\n") * 3, False),
     "many small events": (b"data: 123\n\n" * 1000, False),
     "many small comments": (b": 123\n" * 1000, False),
 }
@@ -284,6 +285,13 @@ def test_events_before_the_large_one_are_returned_first() -> None:
             decoder.feed(chunk)
     with pytest.raises(EventTooLarge, match="larger than 20 bytes"):
         decoder.close()
+
+
+def test_a_large_event_is_refused_while_it_arrives() -> None:
+    decoder = Decoder(max_event_size=20)
+    assert decoder.feed(b"data: " + b"c" * 14) == []
+    with pytest.raises(EventTooLarge):
+        decoder.feed(b"c")
 
 
 def test_the_last_line_counts_at_the_end_too() -> None:

@@ -325,6 +325,10 @@ ONE_INDEX: dict[str, tuple[list[Any], list[tuple[str, str, Any]]]] = {
         [delta('{"x": 1}', index=0, name="f"), delta('{"y": 2}', index=0, name="g")],
         [("made-1", "f", {"x": 1}), ("made-2", "g", {"y": 2})],
     ),
+    "other name within a call": (
+        [delta('{"x"', index=0, name="f"), delta(": 1}", index=0, name="g")],
+        [("made-1", "f", {"x": 1})],
+    ),
     "an id made anew for each delta": (
         [
             delta('{"x"', index=0, id="a", name="f"),
