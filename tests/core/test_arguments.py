@@ -113,6 +113,13 @@ def test_a_string_unescapes_to_what_json_reads(text: str, ascii: bool, dice: Any
         assert string.closed
 
 
+@pytest.mark.parametrize("char", ["\U00010000", "\U0010ffff", "\U000103ff", "\U0010fc00", "\ud7ff", "\ue000", "\uffff"])
+def test_the_edges_of_surrogate_pairs(char: str) -> None:
+    text = json.dumps({"a": char})
+    assert read(*json.dumps(text)) == text
+    assert read(*json.dumps(text).replace("\\\\u", "\\u")) == f'{{"a": "{char}"}}'
+
+
 @given(st.text('"\\u/nx0d83eDC \n', max_size=30), st.lists(st.integers(0, 30), max_size=6))
 @settings(max_examples=300)
 def test_a_broken_string_reads_alike_in_any_pieces(text: str, cuts: list[int]) -> None:

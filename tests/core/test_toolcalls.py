@@ -276,6 +276,14 @@ WITHOUT_INDEX: dict[str, tuple[list[Any], list[tuple[str, str, Any]]]] = {
         [delta('"{\\"x', name="f"), delta('\\": 1}"', name="f"), delta('{"x": 2}', name="f")],
         [("made-1", "f", {"x": 1}), ("made-2", "f", {"x": 2})],
     ),
+    "the same name after a complete nothing opens another": (
+        [delta('"null"', name="f"), delta("null", name="f"), delta('""', name="f"), delta('{"x": 1}', name="f")],
+        [("made-1", "f", {}), ("made-2", "f", {}), ("made-3", "f", {}), ("made-4", "f", {"x": 1})],
+    ),
+    "the same name after nothing is a repeat": (
+        [delta("", name="f"), delta(" ", name="f"), delta('{"x": 1}', name="f")],
+        [("made-1", "f", {"x": 1})],
+    ),
     "the same name within a call is a repeat": (
         [delta('{"x"', name="f"), delta(': "}"', name="f"), delta("}", name="f")],
         [("made-1", "f", {"x": "}"})],
@@ -336,6 +344,10 @@ ONE_INDEX: dict[str, tuple[list[Any], list[tuple[str, str, Any]]]] = {
             delta("}", index=0, id="c", name="f"),
         ],
         [("a", "f", {"x": 1})],
+    ),
+    "the same name is the same call": (
+        [delta('{"x": ""}', index=0, name="f"), delta('{"x": 2}', index=0, name="f")],
+        [("made-1", "f", {"x": 2})],
     ),
     "the same id is the same call": (
         [delta('{"x": ""}', index=0, id="a", name="f"), delta('{"x": 2}', index=0, id="a", name="f")],

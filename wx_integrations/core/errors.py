@@ -279,10 +279,10 @@ _MARKUP = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 
 def excerpt(content: bytes | str) -> str:
     """Return the start of a body as printable text."""
-    text = content if isinstance(content, str) else content[: EXCERPT_LENGTH * 4].decode("utf-8", "replace")
-    shortened = text[:EXCERPT_LENGTH]
-    printable = "".join(char if char.isprintable() else " " for char in shortened)
-    return printable + ("…" if len(text) > EXCERPT_LENGTH or len(content) > len(text.encode()) else "")
+    start = content[: EXCERPT_LENGTH * 4]
+    text = start if isinstance(start, str) else start.decode("utf-8", "replace")
+    printable = "".join(char if char.isprintable() else " " for char in text[:EXCERPT_LENGTH])
+    return printable + ("…" if len(text) > EXCERPT_LENGTH or len(content) > len(start) else "")
 
 
 def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
