@@ -227,6 +227,7 @@ def test_fragments_are_shown_as_they_come() -> None:
         '"Rome"}',
     ]
     assert reader.finish() == ""
+    assert ArgumentsReader().feed('{"a": {}') == '{"a": {}'
     reader = ArgumentsReader()
     pieces = ["", '"', "{", '\\"ci', "ty\\", '": \\"Ro\\u006', "de\\ud8", "3d", "\\ude00", '\\"}"']
     assert [reader.feed(piece) for piece in pieces] == ["", "", "{", '"ci', "ty", '": "Ro', "me", "", "😀", '"}']
@@ -265,6 +266,8 @@ def test_of_whole_objects_the_one_that_carries_most_counts(pieces: list[str], ex
     "pieces",
     [
         ['{"a": 1}', " and some words"],
+        ["{'a': 1}", "{'b': 2}"],
+        ['{"a": 1}', "{'b': 2}"],
         ['{"a": 1}', '{"b"', ": 2}"],
         ['{"a": 1}', "{}", '{"b"', ": 2}"],
         ["{}", "x"],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 
+import pytest
 from pydantic import BaseModel, Field
 
+from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.schemas import inline
 
 
@@ -77,3 +79,65 @@ def test_other_documents_and_broken_references_stay() -> None:
 def test_old_definitions_and_escaped_names() -> None:
     schema = {"items": {"$ref": "#/definitions/a~1b"}, "definitions": {"a/b": {"type": "integer"}}}
     assert inline(schema) == {"items": {"type": "integer"}}
+
+
+def test_data_that_looks_like_a_reference_is_data() -> None:
+    data = {"$ref": "#/$defs/A"}
+    prop = {"type": "object", "default": data, "enum": [data], "const": data, "examples": [data]}
+    schema = {"properties": {"a": prop, "default": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "integer"}}}
+    written = inline(schema)
+    assert written == {"properties": {"a": prop, "default": {"type": "integer"}}}
+    written["properties"]["a"]["default"]["$ref"] = "changed"
+    assert data == {"$ref": "#/$defs/A"}
+
+
+def test_a_condition_beside_a_reference_does_not_replace_the_targets() -> None:
+    schema = {
+        "properties": {
+            "a": {"$ref": "#/$defs/A", "required": ["y"], "description": "mine", "allOf": [{"minProperties": 1}]},
+            "same": {"$ref": "#/$defs/A", "type": "object", "maxProperties": 2},
+        },
+        "$defs": {"A": {"type": "object", "required": ["x"], "description": "theirs"}},
+    }
+    assert inline(schema)["properties"] == {
+        "a": {
+            "required": ["y"],
+            "description": "mine",
+            "allOf": [{"type": "object", "required": ["x"]}, {"minProperties": 1}],
+        },
+        "same": {"type": "object", "required": ["x"], "description": "theirs", "maxProperties": 2},
+    }
+
+
+def test_targets_that_are_true_or_false() -> None:
+    schema = {
+        "properties": {
+            "a": {"$ref": "#/$defs/T", "title": "A"},
+            "b": {"$ref": "#/$defs/T"},
+            "c": {"$ref": "#/$defs/F"},
+        },
+        "$defs": {"T": True, "F": False},
+    }
+    assert inline(schema)["properties"] == {"a": {"title": "A"}, "b": True, "c": False}
+
+
+def test_a_schema_that_explodes_is_refused() -> None:
+    """Each definition uses the next one twice: 40 of them would be 2 to the 40 parts."""
+    definitions: dict[str, object] = {
+        f"D{level}": {"properties": {side: {"$ref": f"#/$defs/D{level + 1}"} for side in ("left", "right")}}
+        for level in range(40)
+    }
+    with pytest.raises(ConfigurationError, match="more than 100000 parts"):
+        inline({"$ref": "#/$defs/D0", "$defs": {**definitions, "D40": {"type": "string"}}})
+
+
+def test_a_schema_nested_without_end_is_refused() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(5000):
+        deep = {"items": deep}
+    with pytest.raises(ConfigurationError, match="nested deeper than 100"):
+        inline(deep)
+    endless: dict[str, object] = {}
+    endless["items"] = endless
+    with pytest.raises(ConfigurationError, match="nested deeper than 100"):
+        inline(endless)

@@ -150,6 +150,11 @@ def test_a_call_is_shown_from_when_its_name_is_known() -> None:
     assert summary(assembler.calls()) == [("a", "f", {"x": 1})]
 
 
+def test_an_id_without_a_function_counts() -> None:
+    _, calls = assemble(ToolCallDelta(index=0, id="a"), delta("{}", index=0, name="f"))
+    assert summary(calls) == [("a", "f", {})]
+
+
 def test_repeated_ids_and_names_are_dropped() -> None:
     frames = [delta(text, index=0, id="a", name="g") for text in ("", '{"x"', ": 1", "}", "")]
     shown, calls = assemble(*frames)

@@ -6,11 +6,23 @@ Some models of the service answer with nothing when a schema holds `$ref`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 from urllib.parse import unquote
 
+from wx_integrations.core.errors import ConfigurationError
+
 DEFINITIONS = ("$defs", "definitions")
+
+_NAMED: Final = frozenset({*DEFINITIONS, "properties", "patternProperties", "dependentSchemas"})
+"""Keywords whose value maps names, which may look like keywords, to schemas."""
+_DATA: Final = frozenset({"const", "default", "enum", "example", "examples"})
+"""Keywords whose value is data, where `$ref` is a key like any other."""
+_REMARKS: Final = frozenset({"title", "description", "default", "example", "examples", "deprecated", "$comment"})
+"""Keywords that constrain nothing, so the one beside a reference stands in for the target's."""
+_MAX_PARTS: Final = 100_000
+_MAX_DEPTH: Final = 100
 
 
 def inline(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -18,13 +30,17 @@ def inline(schema: Mapping[str, Any]) -> dict[str, Any]:
 
     A reference that leads back to itself cannot be written out; it stays, and
     so do the definitions it needs. References to other documents stay as they
-    are.
+    are. A keyword beside a reference that says something else than the target
+    does becomes a further condition (`allOf`), unless it is a mere remark.
+
+    Raises:
+        ConfigurationError: written out, it would be nested deeper than 100 or have more than 100,000 parts.
     """
-    seen_again: set[str] = set()
-    written = _written_out(schema, schema, (), seen_again)
+    writer = _Writer(schema)
+    written = writer.schema(schema, (), 0)
     assert isinstance(written, dict)
     result = {key: value for key, value in written.items() if key not in DEFINITIONS}
-    kept = _definitions_for(schema, seen_again)
+    kept = writer.definitions()
     for key in DEFINITIONS:
         names = {ref.split("/", 2)[2]: value for ref, value in kept.items() if ref.startswith(f"#/{key}/")}
         if names:
@@ -32,44 +48,75 @@ def inline(schema: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _definitions_for(schema: Mapping[str, Any], refs: set[str]) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    waiting = set(refs)
-    while waiting:
-        ref = waiting.pop()
-        if ref in kept or ref == "#":
-            continue
-        again: set[str] = set()
-        kept[ref] = _written_out(_target(schema, ref), schema, (ref,), again)
-        waiting |= again
-    return kept
+class _Writer:
+    """Writes out one schema; remembers which references lead back to themselves."""
 
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._again: set[str] = set()
+        self._parts = 0
 
-def _written_out(node: Any, root: Mapping[str, Any], open_refs: tuple[str, ...], again: set[str]) -> Any:
-    if isinstance(node, Mapping):
+    def definitions(self) -> dict[str, Any]:
+        """Return what the references that stayed point at, by reference."""
+        kept: dict[str, Any] = {}
+        while waiting := self._again - kept.keys() - {"#"}:
+            for ref in waiting:
+                kept[ref] = self.schema(_target(self._root, ref), (ref,), 0)
+        return kept
+
+    def schema(self, node: Any, open_refs: tuple[str, ...], depth: int) -> Any:
+        """Return a schema, or a list of them, written out."""
+        self._count(depth)
+        if isinstance(node, list | tuple):
+            return [self.schema(item, open_refs, depth + 1) for item in node]
+        if not isinstance(node, Mapping):
+            return node
         ref = node.get("$ref")
-        siblings = {key: value for key, value in node.items() if key != "$ref"}
-        if isinstance(ref, str) and ref.startswith("#"):
-            if ref == "#" or ref in open_refs or _target(root, ref) is None:
-                again.update({ref} if _target(root, ref) is not None else ())
-                return {"$ref": ref, **_members(siblings, root, open_refs, again)}
-            body = _written_out(_target(root, ref), root, (*open_refs, ref), again)
-            extra = _members(siblings, root, open_refs, again)
-            return {**body, **extra} if isinstance(body, dict) else body
-        return _members(node, root, open_refs, again)
-    if isinstance(node, list | tuple):
-        return [_written_out(item, root, open_refs, again) for item in node]
-    return node
+        if not isinstance(ref, str) or not ref.startswith("#"):
+            return self._keywords(node, node, open_refs, depth)
+        beside = self._keywords(node, [key for key in node if key != "$ref"], open_refs, depth)
+        target = _target(self._root, ref)
+        if target is None:
+            return {"$ref": ref, **beside}
+        if ref == "#" or ref in open_refs:
+            self._again.add(ref)
+            return {"$ref": ref, **beside}
+        return _both(self.schema(target, (*open_refs, ref), depth + 1), beside)
+
+    def _keywords(
+        self, node: Mapping[str, Any], keys: Iterable[str], open_refs: tuple[str, ...], depth: int
+    ) -> dict[str, Any]:
+        written: dict[str, Any] = {}
+        for key in keys:
+            value = node[key]
+            if key in _DATA or (node is self._root and key in DEFINITIONS):
+                written[key] = copy.deepcopy(value)
+            elif key in _NAMED and isinstance(value, Mapping):
+                written[key] = {name: self.schema(item, open_refs, depth + 1) for name, item in value.items()}
+            else:
+                written[key] = self.schema(value, open_refs, depth + 1)
+        return written
+
+    def _count(self, depth: int) -> None:
+        self._parts += 1
+        if depth > _MAX_DEPTH or self._parts > _MAX_PARTS:
+            what = f"is nested deeper than {_MAX_DEPTH}" if depth > _MAX_DEPTH else f"has more than {_MAX_PARTS} parts"
+            raise ConfigurationError(
+                f"the schema, with its references written out, {what}", hint="Give a smaller schema"
+            )
 
 
-def _members(
-    node: Mapping[str, Any], root: Mapping[str, Any], open_refs: tuple[str, ...], again: set[str]
-) -> dict[str, Any]:
-    at_root = node is root
-    return {
-        key: value if at_root and key in DEFINITIONS else _written_out(value, root, open_refs, again)
-        for key, value in node.items()
-    }
+def _both(body: Any, beside: dict[str, Any]) -> Any:
+    """Return a reference's target and the keywords beside the reference as one schema."""
+    if not beside or body is False:
+        return body
+    if not isinstance(body, dict):
+        return beside
+    clash = [key for key in beside if key not in _REMARKS and key in body and body[key] != beside[key]]
+    if not clash:
+        return {**body, **beside}
+    first = {key: value for key, value in body.items() if key not in _REMARKS or key not in beside}
+    return {**beside, "allOf": [first, *beside.get("allOf", [])]}
 
 
 def _target(root: Mapping[str, Any], ref: str) -> Any:
