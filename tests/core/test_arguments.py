@@ -162,6 +162,8 @@ VERBATIM = [
     "nu ll",
     "nullnull",
     'null{"a": 1}',
+    'null"x"',
+    'nu"ll"',
     '"null" "null"',
     '"" x',
     '"',
