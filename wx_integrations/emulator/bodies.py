@@ -64,33 +64,50 @@ def validate(visit: Visit, shape: type[SentT], data: Mapping[str, Any], where: s
                 raise _refusal(errors, remaining, where) from None
 
 
-def _drop(data: Any, place: Sequence[int | str]) -> bool:
-    """Remove the field at a place; tags of unions in the place are skipped."""
-    if not place or not isinstance(data, dict | list):
-        return False
+def _steps(data: Any, place: Sequence[int | str], *, missing: bool = False) -> list[int | str] | None:
+    """Return a place without the names of union branches that pydantic puts into it; None when it leads nowhere.
+
+    Args:
+        missing: the last step names a field that is not there.
+    """
+    if not place:
+        return []
     step, rest = place[0], place[1:]
-    if not rest:
-        return isinstance(data, dict) and data.pop(step, _drop) is not _drop
-    if _has(data, step) and _drop(data[step], rest):  # type: ignore[index]
-        return True
-    return _drop(data, rest)
+    if missing and not rest and isinstance(data, dict) and step not in data:
+        return [step]
+    if _has(data, step):
+        inner = _steps(data[step], rest, missing=missing)
+        if inner is not None:
+            return [step, *inner]
+    return _steps(data, rest, missing=missing) if rest else None
 
 
 def _has(data: Any, step: int | str) -> bool:
     if isinstance(data, dict):
         return step in data
-    return isinstance(step, int) and step < len(data)
+    return isinstance(data, list) and isinstance(step, int) and step < len(data)
 
 
-def _name(data: Any, place: Sequence[int | str], where: str) -> str:
+def _drop(data: Any, place: Sequence[int | str]) -> bool:
+    """Remove the field at a place; returns whether it was there."""
+    steps = _steps(data, place)
+    if not steps:
+        return False
+    for step in steps[:-1]:
+        data = data[step]
+    del data[steps[-1]]
+    return True
+
+
+def _name(data: Any, error: ErrorDetails, where: str) -> str:
+    place = error["loc"]
+    steps = _steps(data, place, missing=error["type"] == "missing")
+    while steps is None:
+        place = place[:-1]
+        steps = _steps(data, place)
     name = where
-    for step in place:
-        if _has(data, step):
-            data = data[step]
-        elif step != place[-1]:
-            continue
+    for step in steps:
         name += f"[{step}]" if isinstance(step, int) else f".{step}" if name else str(step)
-        data = data if isinstance(data, dict | list) else {}
     return name
 
 
@@ -98,7 +115,7 @@ def _refusal(errors: list[ErrorDetails], data: Any, where: str) -> Refused:
     unknown = [item for item in errors if item["type"] == "extra_forbidden"]
     missing = [item for item in errors if item["type"] == "missing"]
     first = (unknown or missing or errors)[0]
-    name = _name(data, first["loc"], where)
+    name = _name(data, first, where)
     text = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         code, message = "json_validation_error", f"Invalid request: `{name}` is not a known field"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 import threading
@@ -15,6 +17,11 @@ MASK = "***"
 _SECRET_NAME = re.compile(r"auth|token|key|secret|password|passwd|credential|cookie|session", re.IGNORECASE)
 _HARMLESS = frozenset({"watsonx-ai-sdk-request-id"})
 _SHOWN_IN_FORMS = frozenset({"grant_type", "response_type", "scope", "username"})
+_SCHEMES = frozenset({"Bearer", "Basic", "ZenApiKey"})
+_PARTS = re.compile(r"[\s=;,]+")
+_FIELD = re.compile(r"[A-Za-z_]{1,40}")
+_SHORTEST = 6
+"""Shorter texts are not struck wherever they appear, only where they stand for a secret."""
 _BODY_LIMIT = 2_000_000
 
 State = Literal["whole", "open", "finished", "abandoned"]
@@ -178,8 +185,22 @@ class Watched:
 
 def _given_secrets(request: Request) -> list[str]:
     """Return the secrets that the request itself carries, to strike them wherever they appear."""
-    values = [value for name, value in request.headers.items() if _is_secret(name)]
-    return [part for value in values for part in value.split() if len(part) >= 6]
+    found: list[str] = []
+    for name, value in request.headers.items():
+        if not _is_secret(name):
+            continue
+        scheme, _, rest = value.partition(" ")
+        found += _PARTS.split(rest if scheme in _SCHEMES else value)
+        if scheme == "ZenApiKey":
+            found.append(_zen_key(rest))
+    return [part for part in found if len(part) >= _SHORTEST]
+
+
+def _zen_key(credentials: str) -> str:
+    try:
+        return base64.b64decode(credentials).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def _is_secret(name: str) -> bool:
@@ -208,7 +229,9 @@ def _secret_body(request: Request) -> Mapping[str, str] | str | None:
         return None
     given = _json(request.body)
     fields = given if isinstance(given, dict) else request.form
-    return {str(name): str(value) if name in _SHOWN_IN_FORMS else MASK for name, value in fields.items()} or MASK
+    if not fields or not all(_FIELD.fullmatch(str(name)) for name in fields):
+        return MASK
+    return {str(name): str(value) if name in _SHOWN_IN_FORMS else MASK for name, value in fields.items()}
 
 
 def _open_body(request: Request, secrets: list[str]) -> Any:

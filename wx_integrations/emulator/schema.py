@@ -41,14 +41,17 @@ class Grower:
     Args:
         schema: the whole schema, to resolve `$ref` against.
         prompt: what to take values from.
-        variant: counts calls with the same schema, so that each gets the next values.
+        first: texts to use before all others.
+        taken: texts not to use.
     """
 
-    def __init__(self, schema: Mapping[str, Any], prompt: Prompt, taken: Sequence[str] = ()) -> None:
+    def __init__(
+        self, schema: Mapping[str, Any], prompt: Prompt, *, first: Sequence[str] = (), taken: Sequence[str] = ()
+    ) -> None:
         self._root = schema
         self._prompt = prompt
         self._numbers = list(prompt.numbers)
-        self._texts = [text for text in prompt.texts if text not in taken]
+        self._texts = list(dict.fromkeys([*first, *(text for text in prompt.texts if text not in taken)]))
 
     def grow(self) -> Any:
         """Return a value that fits the schema.

@@ -103,11 +103,17 @@ def score(function: Function, prompt: Prompt) -> float:
     if _is_named(function.name, prompt.text):
         return NAMED
     named = len(stems(function.name) & prompt.stems)
-    about = stems(re.split(r"(?<=[.!?])\s|\n", function.description or "")[0])
+    about = stems(_summary(function))
     described = len(about & prompt.stems)
     if named:
         return 2 * named + described * 0.5
     return described * 0.5 if described >= 2 else 0
+
+
+def _summary(function: Function) -> str:
+    """Return the first sentence of a description, past a signature that some frameworks put before it."""
+    text = re.sub(rf"^{re.escape(function.name)}\(.*\n", "", function.description or "")
+    return re.split(r"(?<=[.!?])\s|\n", text.strip())[0]
 
 
 def _is_named(name: str, text: str) -> bool:
@@ -195,9 +201,9 @@ def _filled(function: Function, clause: str, turn: Turn) -> list[Calling]:
     prompt = Prompt(text)
     listed = prompt.joined_names() if _takes_one_text(schema) else []
     if len(listed) < 2 or turn.calls:
-        return [Calling(function.name, _arguments(schema, prompt, ()))]
+        return [Calling(function.name, _arguments(schema, prompt, first=_offered(function, prompt)))]
     return [
-        Calling(function.name, _arguments(schema, prompt, [name for name in prompt.texts if name != value]))
+        Calling(function.name, _arguments(schema, prompt, taken=[text for text in prompt.texts if text != value]))
         for value in listed
     ]
 
@@ -212,11 +218,19 @@ def _takes_one_text(schema: dict[str, Any]) -> bool:
     )
 
 
-def _arguments(schema: dict[str, Any], prompt: Prompt, taken: Sequence[str]) -> str:
+def _offered(function: Function, prompt: Prompt) -> list[str]:
+    """Return what the description lists as "name: explanation" and the prompt speaks of."""
+    listed = re.findall(r"(?m)(?:^\s*[-*]?\s*|[{,\s])[\"']?([\w-]+)[\"']?:\s", function.description or "")
+    return [name for name in listed if prompt.names_it(name)]
+
+
+def _arguments(schema: dict[str, Any], prompt: Prompt, *, first: Sequence[str] = (), taken: Sequence[str] = ()) -> str:
     if not schema.get("properties") and not schema.get("required"):
         return "{}"
     try:
-        return json.dumps(Grower({"type": "object", **schema}, prompt, taken).grow(), ensure_ascii=False)
+        return json.dumps(
+            Grower({"type": "object", **schema}, prompt, first=first, taken=taken).grow(), ensure_ascii=False
+        )
     except Impossible as error:
         raise Refusal(400, "invalid_request_entity", f"Invalid request: tool parameters: {error}") from None
 
