@@ -69,7 +69,7 @@ def _function_of(schema: Any, strict: bool | None) -> dict[str, Any]:
         function["strict"] = strict
     if not function.get("description"):
         function.pop("description", None)
-    parameters = _recursive_parameters(schema) or function.get("parameters")
+    parameters = _own_parameters(schema, strict) or _recursive_parameters(schema) or function.get("parameters")
     if isinstance(parameters, Mapping):
         function["parameters"] = inline(parameters)
     return function
@@ -84,8 +84,33 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigurationError(
                 f"a tool has {', '.join(further)} beside function; the API takes only type and function", field="tools"
             )
-        return inner
+        return _checked(inner)
+    if "name" in schema and "input_schema" not in schema:
+        return _checked(dict(schema))
     return dict(schema)
+
+
+_FUNCTION_KEYS = frozenset({"name", "description", "parameters", "strict"})
+
+
+def _checked(function: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a function with keys that LangChain's converter would leave out."""
+    if unknown := sorted(set(function) - _FUNCTION_KEYS):
+        raise ConfigurationError(
+            f"the function {function.get('name', '')!r} has {', '.join(unknown)}, which the API does not know",
+            hint=f"A function has {', '.join(sorted(_FUNCTION_KEYS))}",
+            field="tools",
+        )
+    if not isinstance(function.get("name"), str):
+        raise ConfigurationError("a function has no name", field="tools")
+    return function
+
+
+def _own_parameters(schema: Any, strict: bool | None) -> dict[str, Any] | None:
+    """Return the JSON Schema that a tool brings itself; LangChain's converter would leave its titles out."""
+    if isinstance(schema, BaseTool) and isinstance(schema.args_schema, dict) and not strict:
+        return schema.args_schema
+    return None
 
 
 def _recursive_parameters(schema: Any) -> dict[str, Any] | None:
