@@ -46,6 +46,9 @@ blocks.register()
 _CALL = frozenset({*NAMES, *CALL_NAMES, *TARGET_NAMES, "stream"})
 """Every name a call takes; `stream` is LangChain's switch between whole and streamed answers."""
 
+_TRACED = ("ls_structured_output_format", "structured_output_format")
+"""Names that LangChain takes out of a call itself."""
+
 _NO_PARALLEL_SWITCH = (
     "parallel_tool_calls=False: watsonx.ai has no such switch, so the model may still call several tools at once; "
     "first_tool_call_only=True keeps the first call only"
@@ -298,6 +301,7 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
         Raises:
             ConfigurationError: a tool is not usable, or the choice names no tool.
         """
+        refuse_unknown(kwargs, (*_CALL, *_TRACED), "bind_tools")
         offered = [tool_of(tool, strict=strict) for tool in tools]
         bound = dict(kwargs)
         given = {
@@ -335,6 +339,7 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
             OutputTruncated: (when run) the answer hit the token limit.
             OutputParserException: (when run) the answer does not fit the schema.
         """
+        refuse_unknown(kwargs, _CALL, "with_structured_output")
         return structured.structured_output(
             self, schema, method=method, include_raw=include_raw, strict=strict, further=kwargs
         )
