@@ -95,4 +95,3 @@ def test_a_bare_live_entry_says_nothing() -> None:
     assert profile.chat is None
     assert profile.tool_calling is None
     assert profile.context_window is None
-

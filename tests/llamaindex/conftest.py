@@ -39,7 +39,7 @@ class Colour:
             items.extend(getattr(target, method)(*args, **kwargs))
         else:
             async for item in await getattr(target, _twin(method))(*args, **kwargs):
-                items.append(item)  # noqa: PERF401  # what arrived before a failure is kept
+                items.append(item)  # what arrived before a failure is kept
         return items
 
     async def last(self, target: Any, method: str, *args: Any, streamed: bool, **kwargs: Any) -> Any:

@@ -49,6 +49,7 @@ class WatsonxEmbeddings(ModelFields, BaseEmbedding):
 
     def _check(self) -> None:
         super()._check()
+        self.target.path("text/embeddings")  # refuses targets that do not embed
         self.model_name = self.target.name
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:

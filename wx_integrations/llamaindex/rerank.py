@@ -58,6 +58,10 @@ class WatsonxRerank(ModelFields, BaseNodePostprocessor):
         kept = {name: value for name, value in settings.items() if name != "callback_manager" or value is not None}
         return super()._prepared(kept)
 
+    def _check(self) -> None:
+        super()._check()
+        self.target.path("text/rerank")  # refuses targets that do not rerank
+
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Return the settings as data, without secrets."""
         return with_connection(self, super().to_dict(**kwargs))

@@ -21,7 +21,7 @@ from wx_integrations.llamaindex.answers import IN_PROGRESS
 def to_wire(tools: Sequence[Any], *, strict: bool | None = None) -> list[Tool]:
     """Return tools as the wire has them: LlamaIndex tools, OpenAI-style dicts, or wire tools.
 
-    References in schemas are written out. `strict` is set where it is given.
+    References in schemas are written out. `strict` is for tools that do not say it themselves.
 
     Raises:
         ConfigurationError: something is no tool.
@@ -47,7 +47,7 @@ def _tool(tool: Any, strict: bool | None) -> Tool:
     if isinstance(function.get("parameters"), dict):
         function["parameters"] = inline(function["parameters"])
     if strict is not None:
-        function["strict"] = strict
+        function.setdefault("strict", strict)
     try:
         return Tool.model_validate({**data, "function": function})
     except ValidationError as error:
