@@ -17,16 +17,16 @@ SPECS = "/ml/v1/foundation_model_specs"
 ANONYMOUS = {"authorization": ""}
 
 
-def listed(lab: Lab | None = None, **query: str) -> Any:
-    return data_of((lab or Lab()).send("GET", SPECS, query={"version": VERSION, **query}, headers=ANONYMOUS))
+def listed(lab: Lab, **query: str) -> Any:
+    return data_of(lab.send("GET", SPECS, query={"version": VERSION, **query}, headers=ANONYMOUS))
 
 
 def ids(**query: str) -> list[str]:
-    return [row["model_id"] for row in listed(**query)["resources"]]
+    return [row["model_id"] for row in listed(Lab(), **query)["resources"]]
 
 
 def test_the_list_is_open_to_all_and_reads_as_the_wire_says() -> None:
-    page = ModelSpecsPage.model_validate(listed())
+    page = ModelSpecsPage.model_validate(listed(Lab()))
     assert page.total_count == len(CARDS)
     assert page.next is None
     first = page.resources[0]
@@ -36,7 +36,7 @@ def test_the_list_is_open_to_all_and_reads_as_the_wire_says() -> None:
     assert first.lifecycle is not None
 
 
-@pytest.mark.parametrize("row", listed()["resources"], ids=lambda row: row["model_id"])
+@pytest.mark.parametrize("row", listed(Lab())["resources"], ids=lambda row: row["model_id"])
 def test_every_required_field_is_there(row: dict[str, Any]) -> None:
     required = "model_id label provider source short_description input_tier output_tier number_params"
     assert set(required.split()) <= set(row)

@@ -61,9 +61,7 @@ class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         except BaseException:
             reply.close()
             raise
-        if isinstance(reply.body, bytes):
-            return _response(reply, request, content=reply.body)
-        return _response(reply, request, stream=_SyncFrames(self, reply, request, patience))
+        return _response(reply, request, _SyncFrames(self, reply, request, patience))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of an async client."""
@@ -76,9 +74,7 @@ class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         except BaseException:
             reply.close()
             raise
-        if isinstance(reply.body, bytes):
-            return _response(reply, request, content=reply.body)
-        return _response(reply, request, stream=_AsyncFrames(self, reply, request, patience))
+        return _response(reply, request, _AsyncFrames(self, reply, request, patience))
 
     def _wait(self, seconds: float, patience: float | None, request: httpx.Request) -> None:
         if patience is not None and seconds > patience:
@@ -135,9 +131,7 @@ class _AsyncFrames(httpx.AsyncByteStream):
 
 
 def _frames(reply: Reply) -> Iterator[Frame]:
-    if isinstance(reply.body, bytes):
-        raise TypeError("a whole body has no frames")
-    return reply.body
+    return iter([Frame(reply.body)]) if isinstance(reply.body, bytes) else reply.body
 
 
 def _read(request: httpx.Request) -> Request:
@@ -155,5 +149,10 @@ def _fail(trouble: Trouble | None, request: httpx.Request) -> None:
         raise kind(message, request=request)
 
 
-def _response(reply: Reply, request: httpx.Request, **body: Any) -> httpx.Response:
-    return httpx.Response(reply.status, headers=dict(reply.headers), request=request, **body)
+def _response(
+    reply: Reply, request: httpx.Request, stream: httpx.SyncByteStream | httpx.AsyncByteStream
+) -> httpx.Response:
+    headers = dict(reply.headers)
+    if isinstance(reply.body, bytes):
+        headers["content-length"] = str(len(reply.body))
+    return httpx.Response(reply.status, headers=headers, request=request, stream=stream)
