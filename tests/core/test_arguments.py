@@ -85,7 +85,7 @@ def test_numbers_that_only_look_huge() -> None:
 
 
 @given(objects, st.integers(0, 3), st.booleans(), st.lists(st.integers(0, 500), max_size=12))
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_any_number_of_encodings_in_any_pieces_is_the_object(
     value: dict[str, Any], levels: int, ascii: bool, cuts: list[int]
 ) -> None:
@@ -121,7 +121,7 @@ def test_the_edges_of_surrogate_pairs(char: str) -> None:
 
 
 @given(st.text('"\\u/nx0d83eDC \n', max_size=30), st.lists(st.integers(0, 30), max_size=6))
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_a_broken_string_reads_alike_in_any_pieces(text: str, cuts: list[int]) -> None:
     def meaning(pieces: list[str]) -> tuple[str, str, bool]:
         string = JsonString()
@@ -309,7 +309,7 @@ def test_what_comes_after_the_end_is_a_fault() -> None:
 
 
 @given(st.text('{}"\\[]:,1anul \nd83e', max_size=40) | st.text(max_size=20), st.lists(st.integers(0, 40), max_size=8))
-@settings(max_examples=500)
+@settings(max_examples=250)
 def test_any_text_reads_alike_in_any_pieces(text: str, cuts: list[int]) -> None:
     pieces = pieces_of(text, cuts)
     shown = read(*pieces)

@@ -223,7 +223,7 @@ def chunked(data: bytes, cuts: Sequence[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(places)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(streams(), st.lists(st.integers(0, 10_000), max_size=8))
 def test_any_chunking_gives_the_events_that_were_encoded(stream: tuple[bytes, list[Event]], cuts: list[int]) -> None:
     data, expected = stream

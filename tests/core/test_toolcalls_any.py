@@ -142,7 +142,7 @@ def check_stream(said: list[Said], stream: list[tuple[int, Any]], new_id: Callab
 
 
 @given(st.data(), said_calls())
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_any_interleaving_of_any_fragmentation_gives_the_calls_that_were_meant(
     data: st.DataObject, said: list[Said]
 ) -> None:
@@ -193,7 +193,7 @@ any_deltas = st.fixed_dictionaries(
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.lists(any_deltas, max_size=4)), max_size=8), st.booleans())
-@settings(max_examples=500)
+@settings(max_examples=250)
 def test_anything_gives_calls_that_hold_together(frames: list[tuple[int, list[ToolCallDelta]]], cut: bool) -> None:
     assembler = Assembler(counter())
     shown: list[CallDelta] = []
