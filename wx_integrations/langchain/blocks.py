@@ -7,15 +7,11 @@ tool calls.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import content as types
 from langchain_core.messages.block_translators import register_translator
 
 from wx_integrations.langchain.metadata import PROVIDER
-
-if TYPE_CHECKING:
-    from langchain_core.messages import AIMessage, AIMessageChunk
-    from langchain_core.messages import content as types
 
 
 def translate_content(message: AIMessage) -> list[types.ContentBlock]:

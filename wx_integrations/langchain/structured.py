@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from langchain_core.exceptions import OutputParserException
-from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
@@ -21,9 +21,6 @@ from pydantic_core import from_json, to_json
 from wx_integrations.core.errors import ConfigurationError, OutputTruncated
 from wx_integrations.langchain.metadata import was_cut
 from wx_integrations.langchain.schemas import Schema, function_of, json_schema_format, parameters_of
-
-if TYPE_CHECKING:
-    from wx_integrations.langchain.chat_models import ChatWatsonx
 
 Method = Literal["json_schema", "function_calling", "json_mode", "guided_json"]
 _METHODS = ("json_schema", "function_calling", "json_mode", "guided_json")
@@ -39,7 +36,7 @@ def default_method(profile: ModelProfile | None) -> Method:
 
 
 def structured_output(
-    model: ChatWatsonx,
+    model: BaseChatModel,
     schema: Schema | None,
     *,
     method: Method | None,
