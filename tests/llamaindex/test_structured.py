@@ -138,6 +138,20 @@ async def test_partial_objects_grow_into_the_whole_one(method: str, colour: Colo
     assert objects[0].customer is None
 
 
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+async def test_events_of_a_whole_prediction(method: str, colour: Colour, recorder: Recorder) -> None:
+    script = Script((texts if method == "json_schema" else calls)(WHOLE, streamed=False))
+    result = await predicted(colour, script.llm(structured_output=method), False)
+    assert recorder.names("LLM") == [
+        "LLMStructuredPredictStartEvent",
+        "LLMChatStartEvent",
+        "LLMChatEndEvent",
+        "LLMStructuredPredictEndEvent",
+    ]
+    assert recorder.last("LLMStructuredPredictStartEvent").template_args == {"number": 42}
+    assert recorder.last("LLMStructuredPredictEndEvent").output == result
+
+
 async def test_events_of_a_prediction(colour: Colour, recorder: Recorder) -> None:
     script = Script(texts(WHOLE, streamed=True))
     llm = script.llm(structured_output="json_schema")

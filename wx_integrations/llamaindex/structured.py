@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any, Literal
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # re-exported there
+from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import BaseModel
@@ -17,6 +19,10 @@ from pydantic import BaseModel
 from wx_integrations.core.errors import OutputTruncated, UnexpectedResponse
 from wx_integrations.llamaindex import parameters
 from wx_integrations.llamaindex.endpoints import Endpoints
+
+dispatcher = get_dispatcher(__name__)
+
+Method = Literal["json_schema", "function_calling"]
 
 
 class StructuredPrediction(Endpoints):
@@ -33,15 +39,21 @@ class StructuredPrediction(Endpoints):
 
         Raises:
             OutputTruncated: the answer hit its token limit.
-            UnexpectedResponse: there is no answer.
-            pydantic.ValidationError: the answer does not fit the class.
+            UnexpectedResponse: there is no answer, or a call's arguments are no JSON object.
+            ValueError: the model did not call; as `pydantic.ValidationError`, the answer does not fit the class.
         """
         kwargs = dict(llm_kwargs or {})
-        if self._method() != "json_schema":
+        method = self._method()
+        if method is None:
             predicted: Model = super().structured_predict(output_cls, prompt, llm_kwargs=kwargs, **prompt_args)
             return predicted
-        response = self.chat(self._asked(prompt, prompt_args), **self._shaped(output_cls, kwargs))
-        return output_cls.model_validate_json(whole_text(response))
+        _begun(output_cls, prompt, prompt_args)
+        if method == "json_schema":
+            response = self.chat(self._asked(prompt, prompt_args), **self._shaped(output_cls, kwargs))
+        else:
+            asked = self._asked(prompt, prompt_args)
+            response = self.chat_with_tools(chat_history=asked, **_forced(output_cls, kwargs))
+        return _ended(self._read(response, output_cls, method))
 
     async def astructured_predict(
         self,
@@ -52,11 +64,17 @@ class StructuredPrediction(Endpoints):
     ) -> Model:
         """Answer a prompt with an object of the class; see `structured_predict`."""
         kwargs = dict(llm_kwargs or {})
-        if self._method() != "json_schema":
+        method = self._method()
+        if method is None:
             predicted: Model = await super().astructured_predict(output_cls, prompt, llm_kwargs=kwargs, **prompt_args)
             return predicted
-        response = await self.achat(self._asked(prompt, prompt_args), **self._shaped(output_cls, kwargs))
-        return output_cls.model_validate_json(whole_text(response))
+        _begun(output_cls, prompt, prompt_args)
+        if method == "json_schema":
+            response = await self.achat(self._asked(prompt, prompt_args), **self._shaped(output_cls, kwargs))
+        else:
+            asked = self._asked(prompt, prompt_args)
+            response = await self.achat_with_tools(chat_history=asked, **_forced(output_cls, kwargs))
+        return _ended(self._read(response, output_cls, method))
 
     def _structured_stream_call(
         self,
@@ -107,7 +125,7 @@ class StructuredPrediction(Endpoints):
 
     # ------------------------------------------------------------------ how
 
-    def _method(self) -> Literal["json_schema", "function_calling"] | None:
+    def _method(self) -> Method | None:
         """Return how to ask: as the user says, as the profile says; None leaves it to the framework (a prompt)."""
         mode = self.pydantic_program_mode
         if mode is PydanticProgramMode.FUNCTION:
@@ -119,6 +137,13 @@ class StructuredPrediction(Endpoints):
         if self.profile is not None and self.profile.structured_output:
             return "json_schema"
         return "function_calling" if self.metadata.is_function_calling_model else None
+
+    def _read(self, response: ChatResponse, output_cls: type[Model], method: Method) -> Model:
+        """Return the object of a whole answer, validated."""
+        if method == "json_schema":
+            return output_cls.model_validate_json(whole_text(response))
+        [selection, *_] = self.get_tool_calls_from_response(response)
+        return output_cls.model_validate(selection.tool_kwargs)
 
     def _asked(self, prompt: PromptTemplate, arguments: Mapping[str, Any]) -> list[ChatMessage]:
         return self._extend_messages(prompt.format_messages(llm=self, **arguments))
@@ -132,10 +157,10 @@ class StructuredPrediction(Endpoints):
 class Reading:
     """Reads a stream of responses as objects: partial ones on the way, the whole one at the end."""
 
-    def __init__(self, llm: StructuredPrediction, output_cls: type[Model], method: str) -> None:
+    def __init__(self, llm: StructuredPrediction, output_cls: type[Model], method: Method) -> None:
         self._llm = llm
         self._class = output_cls
-        self._by_schema = method == "json_schema"
+        self._method = method
         self._current: Any = None
         self._last: ChatResponse | None = None
 
@@ -145,7 +170,7 @@ class Reading:
         from llama_index.core.program.utils import process_streaming_objects
 
         self._last = response
-        if self._by_schema:
+        if self._method == "json_schema":
             self._current = process_streaming_content_incremental(response, self._class, self._current)
         else:
             before = None if self._current is None else [self._current]
@@ -156,10 +181,7 @@ class Reading:
         """Return the object of the finished answer, validated."""
         if self._last is None:
             raise UnexpectedResponse("the stream ended without an answer")
-        if self._by_schema:
-            return self._class.model_validate_json(whole_text(self._last))
-        [selection, *_] = self._llm.get_tool_calls_from_response(self._last)
-        return self._class.model_validate(selection.tool_kwargs)
+        return self._llm._read(self._last, self._class, self._method)
 
 
 def whole_text(response: ChatResponse) -> str:
@@ -186,3 +208,14 @@ def _forced(output_cls: type[BaseModel], kwargs: Mapping[str, Any]) -> dict[str,
 
     kept = {name: value for name, value in kwargs.items() if name not in ("tool_choice", "allow_parallel_tool_calls")}
     return {**kept, "tools": [get_function_tool(output_cls)], "tool_required": True}
+
+
+def _begun(output_cls: type[BaseModel], prompt: PromptTemplate, arguments: Mapping[str, Any]) -> None:
+    dispatcher.event(
+        LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=dict(arguments))
+    )
+
+
+def _ended(result: Model) -> Model:
+    dispatcher.event(LLMStructuredPredictEndEvent(output=result))
+    return result
