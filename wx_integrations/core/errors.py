@@ -87,6 +87,10 @@ class ConfigurationError(WatsonxError, ValueError):
     ) -> None:
         super().__init__(message, hint=hint, field=field, env=env)
 
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text} ({self.env})" if self.env and self.env not in text else text
+
     @classmethod
     def from_validation(cls, error: ValidationError, what: str) -> ConfigurationError:
         """Turn pydantic's report into one line per field, without the values (they may be secret)."""
@@ -263,6 +267,8 @@ _HINTS_BY_CODE = {
 
 _HINTS_BY_TEXT = {
     "can not call public host": "The instance is private: use the region's private URL (https://private.<region>...)",
+    "tool choice requires --enable-auto-tool-choice": "This model or deployment is not set up for tool calling; "
+    "choose one that is (`wx models`), or ask for structured output by json_schema",
     "cannot include any tags": "A firewall in front of the service refuses text with tags; "
     "remove markup such as <script> from the input",
 }

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -109,7 +109,7 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
             request = (GatewayChatRequest if gateway else ChatRequest)(
                 messages=wire,
                 tools=tools or None,
-                **_choice(given, names),
+                **_choice(given, names, messages),
                 **_parallel(given, names, gateway=gateway),
                 **parameters,
             )
@@ -281,6 +281,7 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
         *,
         tool_choice: dict[str, Any] | str | bool | None = None,
         strict: bool | None = None,
+        force_once: bool | None = None,
         parallel_tool_calls: bool | None = None,
         first_tool_call_only: bool | None = None,
         **kwargs: Any,
@@ -293,6 +294,8 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
             tool_choice: a tool's name or OpenAI's dictionary, "any"/"required"/True for any
                 tool, "auto", "none"; None and False say nothing to the service.
             strict: sent as each function's `strict`.
+            force_once: a forced `tool_choice` holds until a tool has answered in this turn, so
+                that an agent's loop ends.
             parallel_tool_calls: sent to the Model Gateway; watsonx.ai itself has no such
                 switch, so False gives a warning there.
             first_tool_call_only: keep the first call of an answer and drop the others.
@@ -307,6 +310,7 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
         given = {
             "tools": offered or None,
             "tool_choice": tool_choice if offered else None,
+            "force_once": force_once if offered else None,
             "parallel_tool_calls": parallel_tool_calls if offered else None,
             "first_tool_call_only": first_tool_call_only,
         }
@@ -429,7 +433,7 @@ def _no_tools_choice(choice: Any) -> None:
         )
 
 
-def _choice(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _choice(given: Mapping[str, Any], names: Sequence[str], messages: Sequence[BaseMessage] = ()) -> dict[str, Any]:
     """Return `tool_choice` or `tool_choice_option` as they are sent, or neither."""
     choice, option = given.get("tool_choice"), given.get("tool_choice_option")
     if choice is False:
@@ -443,8 +447,20 @@ def _choice(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
         _no_tools_choice(wanted)
         return {}
     selection = select_tool(wanted, names)
+    if given.get("force_once") and selection.tool_choice_option != "none" and _tool_has_answered(messages):
+        return {}
     sent = {"tool_choice": selection.tool_choice, "tool_choice_option": selection.tool_choice_option}
     return {name: value for name, value in sent.items() if value is not None}
+
+
+def _tool_has_answered(messages: Sequence[BaseMessage]) -> bool:
+    """Whether a tool's result came after the latest message of the user."""
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage):
+            return False
+        if isinstance(message, ToolMessage):
+            return True
+    return False
 
 
 def _parallel(given: Mapping[str, Any], names: Sequence[str], *, gateway: bool) -> dict[str, Any]:

@@ -19,7 +19,10 @@ from wx_integrations.langchain.schemas import parameters_of, response_format_of
 NAMES = tuple(ChatParameters.model_fields)
 """Every parameter of a chat request that is neither a message nor a tool."""
 
-CALL_NAMES = ("tools", "tool_choice", "tool_choice_option", "parallel_tool_calls", "first_tool_call_only", "params")
+CALL_NAMES = (
+    *("tools", "tool_choice", "tool_choice_option", "force_once"),
+    *("parallel_tool_calls", "first_tool_call_only", "params"),
+)
 """What a call takes beside the parameters and the target."""
 
 TARGET_NAMES = ("model_id", "model", "deployment_id")
