@@ -90,8 +90,8 @@ def named(name: str, known: Sequence[str]) -> int:
     )
 
 
-_NOWHERE = "https://localhost"
-"""Stands for the service where another source runs the tools; nothing is ever sent there."""
+_NOWHERE, _NOBODY = "https://localhost", "nobody"
+"""Stand for the service and its user where another source runs the tools; nothing is ever sent there."""
 
 
 class ToolboxFields(ConnectionFields):
@@ -119,8 +119,8 @@ class ToolboxFields(ConnectionFields):
         self.toolbox.forget()
 
     def _build_connection(self) -> Connection:
-        if self.source is not None and self.connection is None and self.url is None and self.region is None:
-            return Connection(url=_NOWHERE, project_id=self.project_id, space_id=self.space_id)
+        if self.source is not None and self.connection is None:
+            return Connection(url=_NOWHERE, token=_NOBODY, project_id=self.project_id, space_id=self.space_id)
         return super()._build_connection()
 
     def __getstate__(self) -> dict[Any, Any]:

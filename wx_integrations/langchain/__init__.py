@@ -12,19 +12,37 @@ if TYPE_CHECKING:
     from wx_integrations.langchain.chat_models import ChatWatsonx as ChatWatsonx
     from wx_integrations.langchain.configurable import init_chat_model as init_chat_model
     from wx_integrations.langchain.embeddings import WatsonxEmbeddings as WatsonxEmbeddings
+    from wx_integrations.langchain.llms import WatsonxLLM as WatsonxLLM
     from wx_integrations.langchain.metadata import WatsonxWarning as WatsonxWarning
     from wx_integrations.langchain.rerank import WatsonxRerank as WatsonxRerank
+    from wx_integrations.langchain.tools import WatsonxTool as WatsonxTool
+    from wx_integrations.langchain.tools import WatsonxToolkit as WatsonxToolkit
+    from wx_integrations.langchain.tools import convert_to_watsonx_tool as convert_to_watsonx_tool
 
 _HOME = {
     "ChatWatsonx": "chat_models",
     "WatsonxEmbeddings": "embeddings",
+    "WatsonxLLM": "llms",
     "WatsonxRerank": "rerank",
+    "WatsonxTool": "tools",
+    "WatsonxToolkit": "tools",
     "WatsonxWarning": "metadata",
+    "convert_to_watsonx_tool": "tools",
     "init_chat_model": "configurable",
 }
 """Every public name and the module it lives in."""
 
-__all__ = ["ChatWatsonx", "WatsonxEmbeddings", "WatsonxRerank", "WatsonxWarning", "init_chat_model"]  # pyright: ignore
+__all__ = [  # pyright: ignore
+    "ChatWatsonx",
+    "WatsonxEmbeddings",
+    "WatsonxLLM",
+    "WatsonxRerank",
+    "WatsonxTool",
+    "WatsonxToolkit",
+    "WatsonxWarning",
+    "convert_to_watsonx_tool",
+    "init_chat_model",
+]
 
 
 def __getattr__(name: str) -> Any:

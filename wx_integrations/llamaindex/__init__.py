@@ -1,4 +1,4 @@
-"""IBM watsonx.ai for LlamaIndex: LLM, embeddings and reranker.
+"""IBM watsonx.ai for LlamaIndex: LLM, embeddings, reranker and tools.
 
 Names are loaded when first used. Needs the extra: `pip install "wx-integrations[llamaindex]"`.
 """
@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from wx_integrations.llamaindex.llms import WatsonxLLM as WatsonxLLM
     from wx_integrations.llamaindex.rerank import WatsonxRerank as WatsonxRerank
     from wx_integrations.llamaindex.tokenizer import WatsonxTokenizer as WatsonxTokenizer
+    from wx_integrations.llamaindex.tool_spec import WatsonxToolSpec as WatsonxToolSpec
 
 _HOME = {
     "WatsonxEmbeddings": "embeddings",
     "WatsonxLLM": "llms",
     "WatsonxRerank": "rerank",
     "WatsonxTokenizer": "tokenizer",
+    "WatsonxToolSpec": "tool_spec",
 }
 
-__all__ = ["WatsonxEmbeddings", "WatsonxLLM", "WatsonxRerank", "WatsonxTokenizer"]  # pyright: ignore
+__all__ = ["WatsonxEmbeddings", "WatsonxLLM", "WatsonxRerank", "WatsonxTokenizer", "WatsonxToolSpec"]  # pyright: ignore
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
-from llama_index.core.base.llms.types import ContentBlock, TextBlock
+from llama_index.core.base.llms.types import TextBlock
 from llama_index.core.tools import FunctionTool, ToolMetadata
 from llama_index.core.tools import ToolOutput as LlamaToolOutput
 from llama_index.core.tools.tool_spec.base import SPEC_FUNCTION_TYPE, BaseToolSpec
@@ -82,24 +82,25 @@ class WatsonxFunctionTool(FunctionTool):
     async def _arun(self, /, *args: Any, **kwargs: Any) -> ToolOutput:
         return await self.tool.arun(args[0] if args else kwargs)
 
-    def _parse_tool_output(self, raw_output: ToolOutput) -> list[ContentBlock]:
-        return [TextBlock(text=raw_output.text)]
+    # LlamaIndex's own `call` cannot pass on an argument that is named "self".
 
     def call(self, /, *args: Any, **kwargs: Any) -> LlamaToolOutput:
-        return _shown(super().call(*args, **kwargs))
+        return self._shown(self._run(*args, **kwargs), args, kwargs)
 
     async def acall(self, /, *args: Any, **kwargs: Any) -> LlamaToolOutput:
-        return _shown(await super().acall(*args, **kwargs))
+        return self._shown(await self._arun(*args, **kwargs), args, kwargs)
+
+    def _shown(self, output: ToolOutput, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LlamaToolOutput:
+        return LlamaToolOutput(
+            blocks=[TextBlock(text=output.text)],
+            tool_name=self.metadata.get_name(),
+            raw_input={"args": args, "kwargs": kwargs},
+            raw_output=output.artifact,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         about = AgentTool(self.tool.about, self.tool.source, public_config(self.tool.config), self.tool.scope)
         return (WatsonxFunctionTool, (about,))
-
-
-def _shown(output: LlamaToolOutput) -> LlamaToolOutput:
-    if isinstance(output.raw_output, ToolOutput):
-        output.raw_output = output.raw_output.artifact
-    return output
 
 
 class WatsonxToolSpec(ToolboxFields, BaseToolSpec):
