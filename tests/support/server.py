@@ -266,6 +266,11 @@ def _read_request(reader: Any, number: int) -> Seen | None:
     return Seen(method, target, headers, reader.read(length), number)
 
 
+def pause(until: threading.Event, seconds: float = PATIENCE) -> None:
+    """Wait for an event, in the middle of an answer."""
+    until.wait(seconds)
+
+
 class Script:
     """A handler that plays answers in order, the last one for ever, and hands out tokens.
 

@@ -12,10 +12,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import copy
 import logging
+import math
 import threading
 import time
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -23,21 +26,24 @@ from typing import Any, Protocol, TypeAlias, cast
 from urllib.parse import urlencode
 
 import httpx
-from pydantic import ValidationError
+from pydantic import SecretStr
 from pydantic_core import from_json, to_json
 
+from wx_integrations import __version__
 from wx_integrations.core import errors
 from wx_integrations.core.errors import ConfigurationError, UnexpectedResponse, WatsonxError
-from wx_integrations.core.retry import FAILURE, TRAIL, RetryPolicy, Trail, connection_error
+from wx_integrations.core.retry import FAILURE, TRAIL, RetryPolicy, Trail, connection_error, noted, without_traceback
+from wx_integrations.core.secrets import flaw, opened, redact, sent_secrets
 from wx_integrations.core.wire.service import IamToken, PlatformToken, ValidatedToken
-from wx_integrations.core.wire.shapes import ReceivedT
 
 logger = logging.getLogger("wx_integrations")
 
 API_KEY_GRANT = "urn:ibm:params:oauth:grant-type:apikey"
 ASSUME_GRANT = "urn:ibm:params:oauth:grant-type:assume"
-FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+USER_AGENT = f"wx-integrations/{__version__}"
+_COMMON = {b"Accept": b"application/json", b"Accept-Encoding": b"gzip, deflate", b"User-Agent": USER_AGENT.encode()}
+FORM = {**_COMMON, b"Content-Type": b"application/x-www-form-urlencoded"}
+JSON = {**_COMMON, b"Content-Type": b"application/json"}
 RENEWABLE_CODES = frozenset({"authentication_token_expired", "authentication_token_not_valid"})
 RETRY_PAUSE = 30.0
 """Seconds between attempts to renew a token that is still good."""
@@ -47,11 +53,8 @@ RETRY_PAUSE = 30.0
 class Token:
     """An access token and how long it lives (seconds), if known."""
 
-    value: str
+    value: SecretStr
     lifetime: float | None = None
-
-    def __repr__(self) -> str:
-        return f"Token(lifetime={self.lifetime})"
 
 
 Exchange: TypeAlias = Generator[httpx.Request, httpx.Response, Token]
@@ -71,19 +74,22 @@ class TokenSource(Protocol):
 
 @dataclass(frozen=True, repr=False)
 class Iam:
-    """IBM Cloud IAM: an API key for a token, and that for a trusted profile's if one is named."""
+    """IBM Cloud IAM: an API key for a token, and that (or a given one) for a trusted profile's if one is named."""
 
     url: str
-    api_key: str
+    api_key: SecretStr | None
     profile_id: str | None = None
+    token: SecretStr | None = None
 
     def exchange(self) -> Exchange:
-        form = {"grant_type": API_KEY_GRANT, "apikey": self.api_key}
-        answer = _read((yield _post_form(self.url, form)), IamToken)
+        found = Token(self.token) if self.token is not None else None
+        if found is None:
+            form = {"grant_type": API_KEY_GRANT, "apikey": self.api_key}
+            found = _read((yield _post_form(self.url, form)), IamToken)
         if self.profile_id:
-            form = {"grant_type": ASSUME_GRANT, "access_token": answer.access_token, "profile_id": self.profile_id}
-            answer = _read((yield _post_form(self.url, form)), IamToken)
-        return Token(answer.access_token, answer.expires_in or lifetime_of(answer.access_token))
+            form = {"grant_type": ASSUME_GRANT, "access_token": found.value, "profile_id": self.profile_id}
+            found = _read((yield _post_form(self.url, form)), IamToken)
+        return found
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,11 +97,10 @@ class ApiKeyService:
     """AWS and GovCloud: an API key for a token."""
 
     url: str
-    api_key: str
+    api_key: SecretStr
 
     def exchange(self) -> Exchange:
-        answer = _read((yield _post_json(self.url, {"apikey": self.api_key})), PlatformToken)
-        return Token(answer.token, lifetime_of(answer.token))
+        return _read((yield _post_json(self.url, {"apikey": self.api_key})), PlatformToken)
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,13 +109,15 @@ class Software:
 
     url: str
     username: str
-    password: str | None = None
-    api_key: str | None = None
+    password: SecretStr | None = None
+    api_key: SecretStr | None = None
+    account_id: str | None = None
 
     def exchange(self) -> Exchange:
         secret = {"password": self.password} if self.password is not None else {"api_key": self.api_key}
-        answer = _read((yield _post_json(self.url, {"username": self.username, **secret})), PlatformToken)
-        return Token(answer.token, lifetime_of(answer.token))
+        tenant = {"account_id": self.account_id} if self.account_id else {}
+        body = {"username": self.username, **secret, **tenant}
+        return _read((yield _post_json(self.url, body)), PlatformToken)
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,26 +127,27 @@ class SoftwareIam:
     bedrock_url: str
     url: str
     username: str
-    password: str
+    password: SecretStr
+    account_id: str | None = None
 
     def exchange(self) -> Exchange:
         form = {"grant_type": "password", "username": self.username, "password": self.password, "scope": "openid"}
-        first = _read((yield _post_form(f"{self.bedrock_url}/idprovider/v1/auth/identitytoken", form)), IamToken)
-        headers = {"username": self.username, "iam-token": first.access_token, "Accept": "application/json"}
-        answer = _read(
-            (yield httpx.Request("GET", f"{self.url}/v1/preauth/validateAuth", headers=headers)), ValidatedToken
-        )
-        token = answer.access_token or answer.token
-        if not token:
-            raise UnexpectedResponse("the platform's token answer holds no token")
-        return Token(token, lifetime_of(token))
+        if self.account_id:
+            form["account_id"] = self.account_id
+        first = _read((yield _post_form(self.bedrock_url, form)), IamToken)
+        # As bytes: a name may have letters that headers normally have not.
+        headers = {b"username": self.username.encode(), b"iam-token": first.value.get_secret_value().encode()}
+        request = httpx.Request("GET", f"{self.url}/v1/preauth/validateAuth", headers={**_COMMON, **headers})
+        del headers
+        found = _read((yield request), ValidatedToken)
+        return Token(found.value, found.lifetime or first.lifetime)
 
 
 @dataclass(frozen=True, repr=False)
 class Fixed:
     """A token or header the user gave; it is never renewed."""
 
-    header: str
+    header: SecretStr
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,15 +168,19 @@ class Missing:
 Source: TypeAlias = Iam | ApiKeyService | Software | SoftwareIam | Fixed | Called | Missing
 
 
-def bearer(token: str) -> str:
+def bearer(token: SecretStr) -> SecretStr:
     """Return the Authorization value of a token; one that names its scheme is taken as it is."""
-    scheme = token.split(" ", 1)[0].lower() if " " in token else ""
-    return token if scheme in ("bearer", "basic", "zenapikey") else f"Bearer {token}"
+    text = token.get_secret_value()
+    scheme = text.split(" ", 1)[0].lower() if " " in text else ""
+    return token if scheme in ("bearer", "basic", "zenapikey") else SecretStr(f"Bearer {text}")
 
 
-def zen_header(username: str, api_key: str) -> str:
-    """Return Cloud Pak for Data's ready-made header of a user name and an API key."""
-    return "ZenApiKey " + base64.b64encode(f"{username}:{api_key}".encode()).decode()
+def zen_header(api_key: SecretStr, username: str | None = None) -> SecretStr:
+    """Return Cloud Pak for Data's header of a user name and an API key, or of a ready-made key of both."""
+    key = api_key.get_secret_value().removeprefix("ZenApiKey ")
+    if username is not None:
+        key = base64.b64encode(f"{username}:{key}".encode()).decode()
+    return SecretStr(f"ZenApiKey {key}")
 
 
 def lifetime_of(token: str) -> float | None:
@@ -181,9 +193,20 @@ def lifetime_of(token: str) -> float | None:
         return None
     try:
         claims = from_json(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return float(claims["exp"]) - float(claims["iat"])
-    except (ValueError, KeyError, TypeError, binascii.Error):
+        return _seconds(float(claims["exp"]) - float(claims["iat"]))
+    except (ValueError, KeyError, TypeError, OverflowError, binascii.Error):
         return None
+
+
+def _seconds(value: Any) -> float | None:
+    """Return a lifetime that makes sense; anything else says nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
 
 
 def called_token(answer: Any) -> Token:
@@ -199,61 +222,84 @@ def called_token(answer: Any) -> Token:
         value, lifetime = answer.get("token") or answer.get("access_token"), answer.get("expires_in")
     elif not isinstance(answer, str) and hasattr(answer, "token"):
         value, lifetime = answer.token, getattr(answer, "expires_in", None)
-    if hasattr(value, "get_secret_value"):
-        value = value.get_secret_value()
-    if not isinstance(value, str) or not value:
+    value = opened(value)
+    if not isinstance(value, str) or flaw("token", value):
+        kind = type(answer).__name__
+        del answer, value  # a traceback may show local variables
         raise ConfigurationError(
-            f"token_function returned {type(answer).__name__}, not a token",
+            f"token_function returned {kind}, not a token that can be sent",
             hint="Return the token as str, or (token, seconds it lives)",
             field="token_function",
         )
-    seconds = float(lifetime) if isinstance(lifetime, int | float) else lifetime_of(value)
-    return Token(value, seconds)
+    return Token(SecretStr(value), _seconds(lifetime) or lifetime_of(value))
 
 
-def _post_form(url: str, form: dict[str, str]) -> httpx.Request:
-    return httpx.Request("POST", url, headers=FORM, content=urlencode(form).encode())
+def _given(answer: IamToken | PlatformToken | ValidatedToken) -> Token:
+    """Return the token of an answer; raises ValueError when it has none that can be sent."""
+    lifetime = None
+    if isinstance(answer, IamToken):
+        value, lifetime = answer.access_token, _seconds(answer.expires_in)
+    elif isinstance(answer, PlatformToken):
+        value = answer.token
+    else:
+        value = answer.access_token or answer.token or ""
+    if flaw("token", value):
+        raise ValueError("no token")
+    return Token(SecretStr(value), lifetime or lifetime_of(value))
 
 
-def _post_json(url: str, body: dict[str, Any]) -> httpx.Request:
-    return httpx.Request("POST", url, headers=JSON, content=to_json(body))
+def _post_form(url: str, form: Mapping[str, Any]) -> httpx.Request:
+    content = urlencode({name: opened(value) for name, value in form.items()}).encode()
+    return httpx.Request("POST", url, headers=FORM, content=content)
 
 
-def _read(response: httpx.Response, shape: type[ReceivedT]) -> ReceivedT:
+def _post_json(url: str, body: Mapping[str, Any]) -> httpx.Request:
+    return httpx.Request("POST", url, headers=JSON, content=to_json({n: opened(v) for n, v in body.items()}))
+
+
+def _read(response: httpx.Response, shape: type[IamToken] | type[PlatformToken] | type[ValidatedToken]) -> Token:
     """Read a token endpoint's answer.
 
     Raises:
         ServiceError: it says no; a 4xx is about the credentials.
         UnexpectedResponse: it is not a token answer.
     """
-    host = response.request.url.host
+    request = response.request
     failure = response.extensions.get(FAILURE)
     if failure is not None:
-        raise connection_error(failure, response.request) from failure
+        raise connection_error(failure, request) from without_traceback(failure)
     if not response.is_success:
-        refused = 400 <= response.status_code < 500 and response.status_code not in (404, 408, 429)
-        error = errors.from_response(
-            response.status_code,
-            response.headers,
-            response.content,
-            now=time.time(),
-            kind=errors.Unauthorized if refused else None,
-        )
-        error.message = f"no token from {host}: {error.message}"
-        if refused and not error.hint:
-            error.hint = "Check the credentials (WATSONX_API_KEY, or WATSONX_USERNAME and WATSONX_PASSWORD) and url"
-        elif response.status_code == 404:
-            error.hint = f"Check url and auth_url: {host} has no token endpoint at {response.request.url.path}"
-        raise error
-    try:
-        return shape.model_validate_json(response.content)
-    except ValidationError:
-        # The body may hold a token, so no excerpt.
-        raise UnexpectedResponse(
-            f"{host} answered without a token",
+        raise _refusal(response)
+    with contextlib.suppress(ValueError):
+        return _given(shape.model_validate_json(response.content))
+    # The body may hold a token, so no excerpt.
+    raise noted(
+        UnexpectedResponse(
+            f"{request.url.host} answered without a token",
             status=response.status_code,
             hint="Check url and auth_url (WATSONX_AUTH_URL), and any proxy in between",
-        ) from None
+        ),
+        request,
+    )
+
+
+def _refusal(response: httpx.Response) -> errors.ServiceError:
+    request, status = response.request, response.status_code
+    host = request.url.host
+    refused = 400 <= status < 500 and status not in (404, 408, 429)
+    error = errors.from_response(
+        status,
+        response.headers,
+        redact(response.content, sent_secrets(request.headers.items(), request.content)),
+        now=time.time(),
+        kind=errors.Unauthorized if refused else None,
+    )
+    error.message = f"no token from {host}: {error.message}"
+    if refused and (not error.hint or error.code is None):
+        error.hint = "Check the credentials (WATSONX_API_KEY, or WATSONX_USERNAME and WATSONX_PASSWORD) and url"
+    elif status == 404:
+        error.hint = f"Check url and auth_url: {host} has no token endpoint at {request.url.path}"
+    return noted(error, request)
 
 
 # --------------------------------------------------------------------------- the cell
@@ -261,33 +307,45 @@ def _read(response: httpx.Response, shape: type[ReceivedT]) -> ReceivedT:
 
 @dataclass(frozen=True)
 class _Held:
-    header: str
+    header: SecretStr
     renew_at: float
     expires_at: float
 
 
 @dataclass(frozen=True)
 class Lead:
-    """This caller renews; `fallback` is the old header while it is still good."""
+    """This caller renews, for itself and those who wait."""
 
-    future: Future[str | None]
-    fallback: str | None
+    future: Future[SecretStr | None]
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Another caller renews, in the thread named."""
+    """Another caller renews: a thread, or a task of a thread's event loop."""
 
-    future: Future[str | None]
+    future: Future[SecretStr | None]
     thread: int
+    loop: weakref.ref[asyncio.AbstractEventLoop] | None
+
+    def is_gone(self) -> bool:
+        """Whether the renewer can never go on: its loop was closed under it."""
+        loop = self.loop() if self.loop is not None else None
+        return self.loop is not None and (loop is None or loop.is_closed())
+
+    def would_block(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """Whether the renewer stands still as long as we wait: a task of our thread, but not of our running loop."""
+        if self.thread != threading.get_ident():
+            return False
+        return loop is None or self.loop is None or self.loop() is not loop
 
 
 class TokenCell:
     """The current token of a session, renewed ahead of its end by one caller at a time.
 
     Renewal starts 15 minutes before the end (lives over 30 minutes), at the
-    last third (3 to 30), or one minute before (shorter); until the end the
-    old token serves everybody else, and the renewer too if renewing fails.
+    last third (3 to 30), or one minute before (shorter; half-way, if it lives
+    less than two); until the end the old token serves everybody else, and the
+    renewer too if renewing fails.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -297,7 +355,7 @@ class TokenCell:
         self._leader: Wait | None = None
         self._pause_until = 0.0
 
-    def turn(self, rejected: str | None = None) -> str | Lead | Wait:
+    def turn(self, rejected: SecretStr | None = None) -> SecretStr | Lead | Wait:
         """Return the header to use, or what to do to get one.
 
         Args:
@@ -309,49 +367,66 @@ class TokenCell:
                 held = self._held = None
             if held is not None and now < held.renew_at:
                 return held.header
-            good = held is not None and now < held.expires_at
-            if held is not None and good and (self._leader is not None or now < self._pause_until):
+            leader = self._leader
+            if leader is not None and leader.is_gone():
+                leader.future.set_result(None)
+                leader = self._leader = None
+            if held is not None and now < held.expires_at and (leader is not None or now < self._pause_until):
                 return held.header
-            if self._leader is not None:
-                return self._leader
-            future: Future[str | None] = Future()
-            self._leader = Wait(future, threading.get_ident())
-            return Lead(future, held.header if held is not None and good else None)
+            if leader is not None:
+                return leader
+            future: Future[SecretStr | None] = Future()
+            loop = asyncio._get_running_loop()
+            self._leader = Wait(future, threading.get_ident(), weakref.ref(loop) if loop is not None else None)
+            return Lead(future)
 
-    def fill(self, lead: Lead, token: Token) -> str:
+    def fill(self, lead: Lead | None, token: Token) -> SecretStr:
         """Keep a new token, wake those who wait, and return its header."""
-        now = self._clock()
         header = bearer(token.value)
         lifetime = token.lifetime
+        now = self._clock()
         if lifetime is None:
             held = _Held(header, float("inf"), float("inf"))
         else:
-            early = 900.0 if lifetime > 1800 else lifetime / 3 if lifetime > 180 else 60.0
+            early = 900.0 if lifetime > 1800 else lifetime / 3 if lifetime > 180 else min(60.0, lifetime / 2)
             held = _Held(header, now + lifetime - early, now + lifetime)
         with self._lock:
-            self._held, self._leader = held, None
-        lead.future.set_result(header)
+            self._held = held
+        self._end(lead, None)
         return header
 
-    def fail(self, lead: Lead, error: BaseException) -> str | None:
+    def fail(self, lead: Lead | None, error: BaseException) -> SecretStr | None:
         """Pass a failure on; return the old header if it still serves.
 
         A caller that was cancelled, or left, just gives up the lead: those
         who wait take their turn again.
         """
-        failed = isinstance(error, Exception)
+        fallback = None
+        if lead is not None and isinstance(error, Exception):
+            with self._lock:
+                held, now = self._held, self._clock()
+                if held is not None and now < held.expires_at:
+                    fallback, self._pause_until = held.header, now + RETRY_PAUSE
+        if fallback is not None:
+            logger.debug("renewing the token failed (%s); the old one still serves", type(error).__name__)
+            self._end(lead, None)
+        else:
+            self._end(lead, error if isinstance(error, Exception) else None)
+        return fallback
+
+    def _end(self, lead: Lead | None, error: Exception | None) -> None:
+        """End a lead: those who wait get the error, or take their turn again."""
+        if lead is None:
+            return
         with self._lock:
-            self._leader = None
-            if failed and lead.fallback is not None:
-                self._pause_until = self._clock() + RETRY_PAUSE
-        if failed:
+            if self._leader is not None and self._leader.future is lead.future:
+                self._leader = None
+            if lead.future.done():
+                return  # taken over by another, as our loop was closed
+        if error is not None:
             lead.future.set_exception(error)
         else:
             lead.future.set_result(None)
-        if failed and lead.fallback is not None:
-            logger.debug("renewing the token failed (%s); the old one still serves", type(error).__name__)
-            return lead.fallback
-        return None
 
     def forget_leader(self) -> None:
         """Start afresh in a forked child, where no other thread lives on."""
@@ -380,10 +455,12 @@ class MissingAuth(httpx.Auth):
         self._fields = fields
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        names = ", ".join(f"WATSONX_{name.upper()}" for name in self._fields)
+        names = [f"WATSONX_{name.upper()}" for name in self._fields if name not in ("headers", "proxies")]
         raise ConfigurationError(
             f"{', '.join(self._fields)}: not pickled, and not in this process's environment",
-            hint=f"Set {names} here, or pickle_secrets=True there",
+            hint=f"Set {' and '.join(names)} here, or pickle_secrets=True there"
+            if names
+            else "Set pickle_secrets=True there",
             field=self._fields[0],
         )
 
@@ -396,18 +473,19 @@ class TokenAuth(httpx.Auth):
         source: TokenSource | Called,
         cell: TokenCell,
         policy: RetryPolicy,
-        timeout: httpx.Timeout,
+        timeout: Mapping[str, float | None],
         headers: Mapping[str, str],
     ) -> None:
         self._source = source
         self._cell = cell
         self._policy = policy
-        self._timeout = timeout.as_dict()
+        self._timeout = dict(timeout)
         self._headers = dict(headers)
 
-    def _stamp(self, request: httpx.Request, header: str) -> None:
-        request.headers["Authorization"] = header
-        request.headers.update(self._headers)
+    def _stamp(self, request: httpx.Request, header: SecretStr) -> None:
+        request.headers["Authorization"] = header.get_secret_value()
+        if self._headers:
+            request.headers.update(self._headers)
 
     def _prepare(self, request: httpx.Request) -> httpx.Request:
         request.extensions = {"timeout": self._timeout, TRAIL: Trail(self._policy, soft=True)}
@@ -416,70 +494,61 @@ class TokenAuth(httpx.Auth):
     # The two flows differ by async and await, and by how one waits for another's exchange.
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        header = yield from self._header()
-        self._stamp(request, header)
-        response = yield request
-        if response.status_code == 401:
-            response.read()
-            if is_renewable(response.content):
-                grant(request)
-                self._stamp(request, (yield from self._header(rejected=header)))
-                yield request
-
-    def _header(self, rejected: str | None = None) -> Generator[httpx.Request, httpx.Response, str]:
+        rejected: SecretStr | None = None
         while True:
-            turn = self._cell.turn(rejected)
-            if isinstance(turn, str):
-                return turn
-            if isinstance(turn, Wait) and turn.thread == threading.get_ident():
-                # The renewer is a task of this thread's event loop, which cannot go on while we block it.
-                return bearer((yield from self._token()).value)
-            if isinstance(turn, Wait):
-                header = result_of(turn.future)
-                if header is not None:
-                    return header
-                continue
-            try:
-                token = yield from self._token()
-            except BaseException as error:
-                fallback = self._cell.fail(turn, error)
-                if fallback is None:
-                    raise
-                return fallback
-            return self._cell.fill(turn, token)
-
-    def _token(self) -> Generator[httpx.Request, httpx.Response, Token]:
-        if isinstance(self._source, Called):
-            if self._source.function is None:
-                raise ConfigurationError(
-                    "token_function is not set, only atoken_function is",
-                    hint="Give token_function as well for synchronous calls",
-                    field="token_function",
-                )
-            return called_token(self._source.function())
-        exchange = self._source.exchange()
-        request = next(exchange)
-        while True:
-            response = yield self._prepare(request)
-            response.read()
-            try:
-                request = exchange.send(response)
-            except StopIteration as done:
-                return cast(Token, done.value)
-
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        rejected: str | None = None
-        while True:
-            header: str | None = None
+            header: SecretStr | None = None
             while header is None:
                 turn = self._cell.turn(rejected)
-                if isinstance(turn, str):
+                if isinstance(turn, SecretStr):
                     header = turn
-                elif isinstance(turn, Wait):
-                    header = await aresult_of(turn.future)
+                elif isinstance(turn, Wait) and not turn.would_block(None):
+                    turn.future.exception()
+                    raise_failure(turn.future)
                 else:
+                    lead = turn if isinstance(turn, Lead) else None
                     try:
-                        token = await self._called()
+                        token = self._called(lead)
+                        if token is None:
+                            exchange = self._source.exchange()  # type: ignore[union-attr]
+                            sent = next(exchange)
+                            while token is None:
+                                response = yield self._prepare(sent)
+                                response.read()
+                                try:
+                                    sent = exchange.send(response)
+                                except StopIteration as done:
+                                    token = cast(Token, done.value)
+                    except BaseException as error:
+                        header = self._cell.fail(lead, error)
+                        if header is None:
+                            raise
+                    else:
+                        header = self._cell.fill(lead, token)
+            self._stamp(request, header)
+            response = yield request
+            if rejected is not None or response.status_code != 401:
+                return
+            response.read()
+            if not is_renewable(response.content):
+                return
+            grant(request)
+            rejected = header
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        rejected: SecretStr | None = None
+        while True:
+            header: SecretStr | None = None
+            while header is None:
+                turn = self._cell.turn(rejected)
+                if isinstance(turn, SecretStr):
+                    header = turn
+                elif isinstance(turn, Wait) and not turn.would_block(asyncio.get_running_loop()):
+                    await ended(turn.future)
+                    raise_failure(turn.future)
+                else:
+                    lead = turn if isinstance(turn, Lead) else None
+                    try:
+                        token = await self._acalled()
                         if token is None:
                             exchange = self._source.exchange()  # type: ignore[union-attr]
                             sent = next(exchange)
@@ -491,11 +560,11 @@ class TokenAuth(httpx.Auth):
                                 except StopIteration as done:
                                     token = cast(Token, done.value)
                     except BaseException as error:
-                        header = self._cell.fail(turn, error)
+                        header = self._cell.fail(lead, error)
                         if header is None:
                             raise
                     else:
-                        header = self._cell.fill(turn, token)
+                        header = self._cell.fill(lead, token)
             self._stamp(request, header)
             response = yield request
             if rejected is not None or response.status_code != 401:
@@ -506,7 +575,20 @@ class TokenAuth(httpx.Auth):
             grant(request)
             rejected = header
 
-    async def _called(self) -> Token | None:
+    def _called(self, lead: Lead | None) -> Token | None:
+        if not isinstance(self._source, Called):
+            return None
+        if self._source.function is None:
+            # The asynchronous callers can go on without us.
+            self._cell.fail(lead, GeneratorExit())
+            raise ConfigurationError(
+                "token_function is not set, only atoken_function is",
+                hint="Give token_function as well for synchronous calls",
+                field="token_function",
+            )
+        return called_token(self._source.function())
+
+    async def _acalled(self) -> Token | None:
         if not isinstance(self._source, Called):
             return None
         if self._source.afunction is not None:
@@ -535,21 +617,21 @@ def grant(request: httpx.Request) -> None:
         trail.granted += 1
 
 
-def result_of(future: Future[str | None]) -> str | None:
-    """Wait for another thread's exchange; its error is raised as a copy of one's own."""
+def raise_failure(future: Future[SecretStr | None]) -> None:
+    """Raise what another's exchange failed with, as a copy of one's own; without a failure, do nothing."""
     error = future.exception()
     if error is not None:
-        raise _own(error) from None
-    return future.result()
+        raise (copy.copy(error) if isinstance(error, WatsonxError) else error) from None
 
 
-async def aresult_of(future: Future[str | None]) -> str | None:
-    """Wait for another task's exchange without cancelling it when one is cancelled."""
-    try:
-        return await asyncio.shield(asyncio.wrap_future(future))
-    except Exception as error:
-        raise _own(error) from None
+async def ended(future: Future[SecretStr | None]) -> None:
+    """Wait until another's exchange has ended, without a say in it."""
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
 
+    def wake(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # our loop was closed meanwhile
+            loop.call_soon_threadsafe(lambda: None if woken.done() else woken.set_result(None))
 
-def _own(error: BaseException) -> BaseException:
-    return copy.copy(error) if isinstance(error, WatsonxError) else error
+    future.add_done_callback(wake)
+    await woken

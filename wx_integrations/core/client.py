@@ -16,13 +16,15 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any, Self, TypeVar
 
 import httpx
+from pydantic import SecretStr
 
 from wx_integrations.core import auth
 from wx_integrations.core.calls import Call, StreamCall
-from wx_integrations.core.connection import Connection
+from wx_integrations.core.connection import Connection, check_headers, check_text, timeout_dict
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.exchange import Plan, Reading, Timeout, unread
 from wx_integrations.core.retry import AsyncRetryTransport, RetryPolicy, RetryTransport, Waiting
+from wx_integrations.core.secrets import guarded, seal, secret_header, unguarded
 from wx_integrations.core.transport import (
     DEFAULT_LIMITS,
     AsyncBorrowedTransport,
@@ -54,17 +56,22 @@ class Shared:
         self.source, self.headers = source, headers
         if any(name.lower() == "authorization" for name in headers):
             return auth.FixedAuth(headers)
-        if isinstance(source, auth.Fixed):
-            return auth.FixedAuth({"Authorization": source.header, **headers})
         if isinstance(source, auth.Missing):
             return auth.MissingAuth(source.fields)
-        return auth.TokenAuth(source, self.cell, self.connection.retry, self.connection.httpx_timeout, headers)
+        if isinstance(source, auth.Fixed):
+            return auth.FixedAuth({"Authorization": source.header.get_secret_value(), **headers})
+        timeout = timeout_dict(self.connection.httpx_timeout)
+        return auth.TokenAuth(source, self.cell, self.connection.retry, timeout, headers)
 
-    def set_token(self, token: str) -> None:
+    def set_token(self, token: SecretStr) -> None:
+        check_text("token", token)
         self.auth = self._auth(auth.Fixed(auth.bearer(token)), self.headers)
 
-    def set_headers(self, headers: Mapping[str, str]) -> None:
-        self.auth = self._auth(self.source, dict(headers))
+    def set_headers(self, headers: Mapping[str, Any]) -> None:
+        check_headers(headers)
+        own = {name.lower() for name in headers}
+        kept = {name: value for name, value in (self.connection.headers or {}).items() if name.lower() not in own}
+        self.auth = self._auth(self.source, {**kept, **unguarded(headers)})
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -103,13 +110,18 @@ class _Common:
     def connection(self) -> Connection:
         return self._shared.connection
 
-    def set_token(self, token: str) -> None:
+    def set_token(self, token: str | SecretStr) -> None:
         """Use this token from now on; it is not renewed any more."""
+        if isinstance(token, str):
+            token = SecretStr(token)
         self._shared.set_token(token)
 
     def set_headers(self, headers: Mapping[str, str]) -> None:
-        """Send these headers with every request from now on, merged last, so they can replace any other."""
-        self._shared.set_headers(headers)
+        """Send these headers with every request from now on, merged last, so they can replace any other.
+
+        They replace those of an earlier `set_headers`; the connection's own stay unless named again.
+        """
+        self._shared.set_headers(guarded(headers, secret_header))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.connection.hosts.ml})"
@@ -128,6 +140,7 @@ class Client(_Common):
     _generation = 0
 
     def __init__(self, connection: Connection | None = None, *, shared: Shared | None = None, **settings: Any) -> None:
+        seal(settings)
         super().__init__(connection, shared=shared, **settings)
         self._lock = threading.Lock()
         self._closer: weakref.finalize[[], Client] | None = None
@@ -249,6 +262,7 @@ class AsyncClient(_Common):
     """
 
     def __init__(self, connection: Connection | None = None, *, shared: Shared | None = None, **settings: Any) -> None:
+        seal(settings)
         super().__init__(connection, shared=shared, **settings)
         self._loops: dict[int, _Live] = {}
 

@@ -6,12 +6,14 @@ or clock. Equal connections share one session.
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import os
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import httpx
@@ -21,6 +23,17 @@ from wx_integrations.core import auth
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.hosts import AWS, IAM, Hosts, base_url, hosts_of, region_url
 from wx_integrations.core.retry import RetryPolicy
+from wx_integrations.core.secrets import SECRETS as SECRETS
+from wx_integrations.core.secrets import (
+    flaw,
+    guarded,
+    header_flaw,
+    opened,
+    seal,
+    secret_header,
+    secret_proxy,
+    unguarded,
+)
 
 API_VERSION = "2024-03-14"
 """The active version date of the API reference."""
@@ -45,10 +58,10 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "use_private_token_url": ("WATSONX_USE_PRIVATE_TOKEN_URL",),
     "allow_http": ("WATSONX_ALLOW_HTTP",),
 }
-SECRETS = ("api_key", "token", "zen_api_key", "password", "projects_token")
 _LIVE = ("httpx_client", "async_httpx_client")
 _SCOPES = ("project_id", "space_id")
 _POLICY = ("retry_total", "retry_backoff_factor", "retry_status_forcelist", "retry_max_wait", "retry_time_budget")
+_TIMEOUTS = ("connect", "read", "write", "pool")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SOFTWARE_VERSION = re.compile(r"\d+(\.\d+){1,3}")
 
@@ -75,8 +88,8 @@ class Connection(BaseModel):
         token: a ready-made access token; never renewed.
         token_function: returns a token (str), or (token, seconds it lives), whenever one is needed.
         atoken_function: the same for asynchronous calls.
-        trusted_profile_id: a trusted profile to assume with the API key's token.
-        username: Cloud Pak for Data only, as is `password`.
+        trusted_profile_id: a trusted profile to assume with the API key's token, or with `token`.
+        username: Cloud Pak for Data only, as are `password` and `account_id` (of a tenant).
         zen_api_key: Cloud Pak for Data's ready-made base64 of "user:key".
         auth_type: overrides how to log in; usually found from the other fields.
         bedrock_url: Cloud Pak for Data's IAM host; with `password` it turns integrated IAM on.
@@ -109,6 +122,7 @@ class Connection(BaseModel):
     trusted_profile_id: str | None = None
     username: str | None = None
     password: SecretStr | None = None
+    account_id: str | None = None
     zen_api_key: SecretStr | None = None
     auth_type: AuthType | None = None
     bedrock_url: str | None = None
@@ -118,8 +132,8 @@ class Connection(BaseModel):
     space_id: str | None = None
     version: str | None = None
     verify: bool | str | ssl.SSLContext | None = None
-    proxies: Mapping[str, str] | None = Field(default=None, repr=False)
-    headers: Mapping[str, str] | None = Field(default=None, repr=False)
+    proxies: Mapping[str, str] | None = Field(default=None, repr=False, exclude=True)
+    headers: Mapping[str, str] | None = Field(default=None, repr=False, exclude=True)
     timeout: float | httpx.Timeout | None = None
     limits: httpx.Limits | None = None
     retry: RetryPolicy = RetryPolicy()
@@ -136,6 +150,7 @@ class Connection(BaseModel):
     """Secrets that stayed behind when this was pickled; set by unpickling only."""
 
     def __init__(self, **settings: Any) -> None:
+        seal(settings)
         try:
             super().__init__(**_tidied(settings))
         except ValidationError as error:
@@ -151,6 +166,7 @@ class Connection(BaseModel):
         Raises:
             ConfigurationError: something is missing or contradicts; names the variable.
         """
+        seal(settings)
         return cls(**fill_from_environment(settings, os.environ if environ is None else environ))
 
     @classmethod
@@ -160,7 +176,11 @@ class Connection(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was set, for `from_dict`; secrets stay wrapped, so that printing shows none."""
-        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) != _default(name)}
+        found = {name: value for name in type(self).model_fields if (value := getattr(self, name)) != _default(name)}
+        for name, is_secret in _GUARDED.items():
+            if name in found:
+                found[name] = guarded(found[name], is_secret)
+        return found
 
     # ------------------------------------------------------------------ what follows from the settings
 
@@ -213,15 +233,17 @@ class Connection(BaseModel):
                 field="space_id",
                 env="WATSONX_SPACE_ID",
             )
-        if self.version and not (_DATE.fullmatch(self.version) or _SOFTWARE_VERSION.fullmatch(self.version)):
+        if self.version and not (_is_date(self.version) or _SOFTWARE_VERSION.fullmatch(self.version)):
             raise ConfigurationError(
                 f"version: {self.version!r} is neither a date (YYYY-MM-DD) nor a software version",
                 hint=f"Leave it out for {API_VERSION}",
                 field="version",
                 env="WATSONX_VERSION",
             )
-        if isinstance(self.timeout, float | int) and not self.timeout > 0:
-            raise ConfigurationError("timeout: must be more than 0 seconds", field="timeout")
+        if self.timeout is not None:
+            timeout_dict(self.timeout)
+        if self.limits is not None and self.limits.max_connections is not None and self.limits.max_connections < 1:
+            raise ConfigurationError("limits: max_connections must be 1 or more, or None for no bound", field="limits")
         _ = self.hosts, self.token_source
 
     # ------------------------------------------------------------------ identity and copies
@@ -252,11 +274,24 @@ class Connection(BaseModel):
         for name in _LIVE:
             if name in settings:
                 raise ConfigurationError(f"{name}: an open client cannot be pickled", field=name)
-        secrets = [name for name in SECRETS if name in settings]
+        if isinstance(self.verify, ssl.SSLContext):
+            raise ConfigurationError(
+                "verify: an SSLContext cannot be pickled", hint="Give the path of the CA file instead", field="verify"
+            )
+        left_behind = list(settings.pop("missing_secrets", ()))
         if not self.pickle_secrets:
-            for name in secrets:
+            for name in [name for name in SECRETS if name in settings]:
+                left_behind.append(name)
                 del settings[name]
-        return (_restored, (settings, () if self.pickle_secrets else tuple(secrets)))
+            for name in [name for name in _GUARDED if name in settings]:
+                plain = {key: value for key, value in settings[name].items() if not isinstance(value, SecretStr)}
+                if len(plain) < len(settings[name]):
+                    left_behind.append(name)
+                    settings[name] = plain
+        return (_restored, (settings, tuple(left_behind)))
+
+
+_GUARDED = {"headers": secret_header, "proxies": secret_proxy}
 
 
 def _default(name: str) -> Any:
@@ -264,13 +299,13 @@ def _default(name: str) -> Any:
 
 
 def _hashable(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and not callable(value):
         return tuple(sorted(value.items()))
     if isinstance(value, httpx.Timeout):
         return tuple(value.as_dict().items())
     if isinstance(value, httpx.Limits):
         return (value.max_connections, value.max_keepalive_connections, value.keepalive_expiry)
-    if isinstance(value, httpx.Client | httpx.AsyncClient | ssl.SSLContext):
+    if isinstance(value, httpx.Client | httpx.AsyncClient | ssl.SSLContext) or type(value).__hash__ is None:
         return ("object", id(value))
     return value
 
@@ -280,10 +315,10 @@ def _restored(settings: dict[str, Any], left_behind: tuple[str, ...]) -> Connect
     for name in left_behind:
         for variable in ENVIRONMENT.get(name, ()):
             if os.environ.get(variable):
-                found[name] = os.environ[variable]
+                found[name] = SecretStr(os.environ[variable])
                 break
-    missing = tuple(name for name in left_behind if name not in found and name in ENVIRONMENT)
-    return Connection(**settings, **found, missing_secrets=missing)
+    missing = tuple(name for name in left_behind if name not in found and name != "projects_token")
+    return Connection(**{**settings, **found, "missing_secrets": missing})
 
 
 # --------------------------------------------------------------------------- reading the settings
@@ -307,35 +342,99 @@ def _tidied(settings: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise unknown_argument(name, known, "Connection")
     tidy = dict(settings)
+    seal(tidy)
     if "apikey" in tidy:
         if tidy.get("api_key") is not None and tidy["apikey"] is not None:
             raise ConfigurationError("both api_key and apikey are set", hint="Give api_key only", field="apikey")
         old = tidy.pop("apikey")
         tidy["api_key"] = old if old is not None else tidy.get("api_key")
-    for name in (*SECRETS, "username", "project_id", "space_id", "trusted_profile_id"):
-        _check_text(name, tidy.get(name))
+    for name in (*SECRETS, "username", "account_id", "project_id", "space_id", "trusted_profile_id"):
+        check_text(name, tidy.get(name))
+    if tidy.get("headers") is not None:
+        check_headers(tidy["headers"])
+    if tidy.get("proxies") is not None:
+        _check_proxies(tidy["proxies"])
+    if isinstance(tidy.get("verify"), Path):
+        tidy["verify"] = str(tidy["verify"])
+    if tidy.get("verify") == "":
+        raise ConfigurationError("verify is empty", hint="Give a CA file, True or False", field="verify")
     _tidy_retry(tidy)
     _tidy_urls(tidy)
     for name in ("version", "username", "instance_id"):  # langchain-ibm types these as secrets
-        if isinstance(tidy.get(name), SecretStr):
-            tidy[name] = tidy[name].get_secret_value()
-    return tidy
+        tidy[name] = opened(tidy.get(name))
+    # Last, so that no refusal above has them among its local variables.
+    return tidy | {name: unguarded(tidy[name]) for name in _GUARDED if tidy.get(name) is not None}
 
 
-def _check_text(name: str, value: Any) -> None:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(text, str):
-        return
-    env = env_name(name)
-    where = f"{name} ({env})" if env else name
-    if not text.strip():
-        raise ConfigurationError(f"{where} is empty", hint="Set it, or leave it out", field=name, env=env)
-    if text != text.strip() or not text.isprintable():
+def check_text(name: str, value: Any) -> None:
+    """Refuse a text that is empty or cannot be sent; raises ConfigurationError, which does not show it."""
+    fault = flaw(name, value)
+    if fault is not None:
+        env = env_name(name)
         raise ConfigurationError(
-            f"{where} has white space around it or characters that cannot be sent", field=name, env=env
+            f"{name}{f' ({env})' if env else ''} {fault}", hint="Set it, or leave it out", field=name, env=env
         )
-    if name in ("api_key", "token", "zen_api_key", "projects_token") and not text.isascii():
-        raise ConfigurationError(f"{where} holds characters other than ASCII", field=name, env=env)
+
+
+def check_headers(headers: Any) -> None:
+    """Refuse headers that cannot be sent; raises ConfigurationError, which does not show their values."""
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError("headers: not a mapping of names to values", field="headers")
+    for name, value in headers.items():
+        fault = header_flaw(name, value)
+        if fault is not None:
+            raise ConfigurationError(f"headers: {fault}", field="headers")
+
+
+def _check_proxies(proxies: Any) -> None:
+    """Refuse proxies that httpx cannot use; raises ConfigurationError, which does not show their URLs."""
+    if not isinstance(proxies, Mapping):
+        raise ConfigurationError('proxies: not a mapping such as {"https": url}', field="proxies")
+    for name, value in proxies.items():
+        if not isinstance(name, str) or not (name in ("http", "https", "all") or "://" in name):
+            raise ConfigurationError(
+                f"proxies: {name!r} is neither http, https, all nor a URL pattern", field="proxies"
+            )
+        if not _is_proxy(value):
+            raise ConfigurationError(
+                f"proxies: the value of {name!r} is not the URL of a proxy",
+                hint="Give something like http://proxy.example.com:3128",
+                field="proxies",
+            )
+
+
+def _is_proxy(url: Any) -> bool:
+    try:
+        httpx.Proxy(opened(url))
+    except (ValueError, TypeError, httpx.InvalidURL):
+        return False
+    return True
+
+
+def timeout_dict(timeout: float | httpx.Timeout) -> dict[str, float | None]:
+    """Return a timeout as httpx's transports take it.
+
+    Raises:
+        ConfigurationError: not a number of seconds that can be waited.
+    """
+    parts: dict[str, Any] = timeout.as_dict() if isinstance(timeout, httpx.Timeout) else {}
+    parts = parts or dict.fromkeys(_TIMEOUTS, timeout)
+    for value in parts.values():
+        if value is not None and not (isinstance(value, int | float) and 0 < value < 1e9):
+            raise ConfigurationError(
+                "timeout: must be more than 0 seconds",
+                hint="Give seconds or httpx.Timeout; httpx.Timeout(None) waits for ever",
+                field="timeout",
+            )
+    return parts
+
+
+def _is_date(version: str) -> bool:
+    try:
+        datetime.date.fromisoformat(version)
+    except ValueError:
+        return False
+    return _DATE.fullmatch(version) is not None
 
 
 def _tidy_retry(tidy: dict[str, Any]) -> None:
@@ -357,11 +456,9 @@ def _tidy_retry(tidy: dict[str, Any]) -> None:
 def _tidy_urls(tidy: dict[str, Any]) -> None:
     allow_http = tidy.get("allow_http") is True
     url, region = tidy.get("url"), tidy.get("region")
-    if isinstance(url, SecretStr):
-        url = url.get_secret_value()  # langchain-ibm types it as a secret
+    url = opened(url)  # langchain-ibm types it as a secret
     if isinstance(url, str) and url.strip():
-        if "." not in url and "/" not in url and ":" not in url and url != "localhost":
-            url = region_url(url)
+        url = _url_of_region(url)
         tidy["url"] = base_url(url, allow_http=allow_http)
         if isinstance(region, str) and region_url(region) != tidy["url"].replace("//private.", "//", 1):
             raise ConfigurationError(
@@ -388,6 +485,11 @@ def _tidy_urls(tidy: dict[str, Any]) -> None:
         tidy["auth_url"] = origin + path
 
 
+def _url_of_region(url: str) -> str:
+    """Return the URL of a region given where its URL belongs; any other text as it is."""
+    return url if re.search(r"[./:]", url) or url.strip().lower() == "localhost" else region_url(url)
+
+
 def fill_from_environment(settings: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings with what they leave open taken from WATSONX_* variables.
 
@@ -402,18 +504,20 @@ def fill_from_environment(settings: Mapping[str, Any], environ: Mapping[str, str
     def take(name: str) -> None:
         for variable in ENVIRONMENT[name]:
             if name not in filled and environ.get(variable, "") != "":
-                filled[name] = environ[variable]
+                filled[name] = SecretStr(environ[variable]) if name in SECRETS else environ[variable]
 
     if not given("url", "region"):
         take("url")
-        if not given("url"):
-            take("region")
+        take("region")
+    chosen = given("token", "token_function", "atoken_function", "zen_api_key", "username", "password")
     _take_credentials(given, take, on_cloud=_is_cloud(filled))
     if not given("project_id", "space_id"):
         take("project_id")
         take("space_id")
-    for name in ("instance_id", "bedrock_url", "platform_url", "auth_url", "version", "trusted_profile_id"):
+    for name in ("instance_id", "bedrock_url", "platform_url", "auth_url", "version"):
         take(name)
+    if not chosen and given("api_key", "apikey", "token") and not given("username"):
+        take("trusted_profile_id")
     for name in ("use_private_token_url", "allow_http"):
         take(name)
         if isinstance(filled.get(name), str):
@@ -426,7 +530,8 @@ def _is_cloud(settings: Mapping[str, Any]) -> bool:
     if "url" not in settings:
         return "region" in settings
     try:
-        return hosts_of(base_url(str(settings["url"]), allow_http=True)).cloud in ("ibm", "aws", "gov")
+        url = base_url(_url_of_region(str(opened(settings["url"]))), allow_http=True)
+        return hosts_of(url, platform_url=settings.get("platform_url")).cloud in ("ibm", "aws", "gov")
     except ConfigurationError:
         return False
 
@@ -487,12 +592,16 @@ def _token_source(connection: Connection) -> auth.Source:
             field="api_key",
             env="WATSONX_API_KEY",
         )
+    if c.trusted_profile_id and ways[0] not in ("token", "api_key"):
+        raise ConfigurationError("trusted_profile_id needs api_key or token", field="trusted_profile_id")
     if c.token is not None:
-        return auth.Fixed(auth.bearer(c.token.get_secret_value()))
+        if c.trusted_profile_id:
+            return auth.Iam(_iam_url(c), None, _profile(c), c.token)
+        return auth.Fixed(auth.bearer(c.token))
     if c.token_function is not None or c.atoken_function is not None:
         return auth.Called(c.token_function, c.atoken_function)
     if c.zen_api_key is not None:
-        return auth.Fixed(auth.bearer("ZenApiKey " + c.zen_api_key.get_secret_value().removeprefix("ZenApiKey ")))
+        return auth.Fixed(auth.zen_header(c.zen_api_key))
     return _exchange_source(c)
 
 
@@ -500,11 +609,9 @@ def _exchange_source(c: Connection) -> auth.Source:
     hosts = c.hosts
     cloud = hosts.cloud
     kind = c.auth_type
-    api_key = c.api_key.get_secret_value() if c.api_key else None
-    password = c.password.get_secret_value() if c.password else None
     if kind is None:
-        if c.username is not None or password is not None:
-            kind = "cp4d_iam" if c.bedrock_url and password else "cp4d"
+        if c.username is not None or c.password is not None:
+            kind = "cp4d_iam" if c.bedrock_url and c.password is not None else "cp4d"
         elif cloud in ("aws", "gov"):
             kind = "aws"
         elif cloud == "software" and not c.auth_url:
@@ -517,18 +624,45 @@ def _exchange_source(c: Connection) -> auth.Source:
         else:
             kind = "iam"
     if kind in ("cp4d", "cp4d_iam", "zen"):
-        return _software_source(c, kind, api_key, password)
-    if api_key is None:
+        return _software_source(c, kind)
+    if c.api_key is None:
         raise ConfigurationError(f"auth_type {kind!r} needs api_key", field="api_key", env="WATSONX_API_KEY")
+    _check_place(c, kind)
     if kind == "aws":
-        if c.trusted_profile_id:
-            raise ConfigurationError("trusted_profile_id is for IBM Cloud only", field="trusted_profile_id")
-        return auth.ApiKeyService(_with_path(hosts.token or AWS, "/api/2.0/apikeys/token"), api_key)
-    token_url = hosts.token or (f"{hosts.ml}/identity/token" if cloud == "loopback" else IAM)
-    return auth.Iam(_with_path(token_url, "/identity/token"), api_key, c.trusted_profile_id)
+        _ = _profile(c)
+        return auth.ApiKeyService(_token_url(c, "/api/2.0/apikeys/token", AWS), c.api_key)
+    return auth.Iam(_iam_url(c), c.api_key, _profile(c))
 
 
-def _software_source(c: Connection, kind: str, api_key: str | None, password: str | None) -> auth.Source:
+def _iam_url(c: Connection) -> str:
+    return _token_url(c, "/identity/token", IAM)
+
+
+def _profile(c: Connection) -> str | None:
+    """Return the trusted profile; raises ConfigurationError where there are none."""
+    elsewhere = ("aws", "gov") if c.auth_url or c.auth_type == "iam" else ("aws", "gov", "software")
+    if c.trusted_profile_id and (c.hosts.cloud in elsewhere or c.auth_type == "aws"):
+        raise ConfigurationError(
+            "trusted_profile_id is for IBM Cloud only",
+            hint=f"Leave it out (WATSONX_TRUSTED_PROFILE_ID) for {c.hosts.ml}",
+            field="trusted_profile_id",
+            env="WATSONX_TRUSTED_PROFILE_ID",
+        )
+    return c.trusted_profile_id
+
+
+def _check_place(c: Connection, kind: str) -> None:
+    """Refuse to send one cloud's secrets to another's token host."""
+    elsewhere = {"iam": ("aws", "gov"), "aws": ("ibm",)}.get(kind, ("ibm", "aws", "gov"))
+    if c.hosts.cloud in elsewhere and (not c.auth_url or kind not in ("iam", "aws")):
+        raise ConfigurationError(
+            f"auth_type {kind!r} does not fit {c.hosts.ml}",
+            hint="Leave auth_type out, or check url (WATSONX_URL)",
+            field="auth_type",
+        )
+
+
+def _software_source(c: Connection, kind: str) -> auth.Source:
     if c.username is None:
         raise ConfigurationError(
             "password is set without username",
@@ -543,27 +677,43 @@ def _software_source(c: Connection, kind: str, api_key: str | None, password: st
             field="username",
             env="WATSONX_USERNAME",
         )
+    _check_place(c, kind)
+    if c.trusted_profile_id:
+        raise ConfigurationError("trusted_profile_id is for IBM Cloud only", field="trusted_profile_id")
     if kind == "zen":
-        if api_key is None:
+        if c.api_key is None:
             raise ConfigurationError("auth_type 'zen' needs username and api_key", field="api_key")
-        return auth.Fixed(auth.zen_header(c.username, api_key))
+        return auth.Fixed(auth.zen_header(c.api_key, c.username))
     if kind == "cp4d_iam":
-        if password is None or not c.bedrock_url:
+        if c.password is None or not c.bedrock_url:
             raise ConfigurationError(
                 "auth_type 'cp4d_iam' needs username, password and bedrock_url", field="bedrock_url"
             )
-        return auth.SoftwareIam(c.bedrock_url, c.hosts.ml, c.username, password)
-    if password is None and api_key is None:
+        url = _token_url(c, "/idprovider/v1/auth/identitytoken", c.bedrock_url)
+        return auth.SoftwareIam(url, c.hosts.ml, c.username, c.password, c.account_id)
+    if c.password is None and c.api_key is None:
         raise ConfigurationError(
             "username is set without password or api_key",
             hint="Give password (WATSONX_PASSWORD) or api_key (WATSONX_API_KEY)",
             field="password",
             env="WATSONX_PASSWORD",
         )
-    url = c.hosts.token or c.hosts.ml.replace(":31002", ":31843")
-    return auth.Software(_with_path(url, "/icp4d-api/v1/authorize"), c.username, password, api_key)
+    # The second port is the one that serves tokens, as in the official SDK.
+    url = _token_url(c, "/icp4d-api/v1/authorize", c.hosts.ml.replace(":31002", ":31843"))
+    return auth.Software(url, c.username, c.password, c.api_key, c.account_id)
 
 
-def _with_path(url: str, path: str) -> str:
-    """Return a full token URL: one without a path gets the usual one."""
-    return url if url.count("/") > 2 else url + path
+def _token_url(c: Connection, path: str, usual: str) -> str:
+    """Return the full URL of the token endpoint.
+
+    Args:
+        c: whose `auth_url` wins; without a path of its own it gets the usual one.
+        path: the usual path.
+        usual: the URL, or the host in front of that path, where nothing else says so.
+    """
+    url = c.auth_url or c.hosts.token
+    if url:
+        return url if url.count("/") > 2 else url + path
+    if c.hosts.cloud == "loopback" and usual in (IAM, AWS):
+        usual = c.hosts.ml
+    return usual if usual.endswith(path) else usual + path

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import httpx
 from pydantic_core import from_json, to_json
 
-from wx_integrations import __version__
 from wx_integrations.core import errors
+from wx_integrations.core.auth import USER_AGENT
 from wx_integrations.core.calls import Call, StreamCall
-from wx_integrations.core.connection import Connection
+from wx_integrations.core.connection import Connection, timeout_dict
 from wx_integrations.core.errors import (
     ConfigurationError,
     ServiceError,
@@ -28,7 +28,6 @@ from wx_integrations.core.sse import Decoder, Event
 
 T = TypeVar("T")
 Timeout = float | httpx.Timeout | None
-USER_AGENT = f"wx-integrations/{__version__}"
 _NO_STREAM = ("application/json", "text/html", "application/xml", "text/xml")
 
 
@@ -39,7 +38,7 @@ class Plan:
         self.connection = connection
         self.waiting = waiting
         self.hosts = {"ml": connection.hosts.ml, "platform": connection.hosts.platform}
-        self.timeout = connection.httpx_timeout.as_dict()
+        self.timeout = timeout_dict(connection.httpx_timeout)
         self._urls: dict[tuple[str, str, bool], httpx.URL] = {}
 
     def request(
@@ -80,7 +79,7 @@ class Plan:
         timeout: Timeout,
         trail: Trail,
     ) -> httpx.Request:
-        limits = self.timeout if timeout is None else httpx.Timeout(timeout).as_dict()
+        limits = self.timeout if timeout is None else timeout_dict(timeout)
         extensions = {"timeout": limits, TRAIL: trail}
         return httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
 
@@ -242,7 +241,7 @@ class Reading:
             if _is_error_body(data):
                 raise self.service_error(data) from None
             raise self.broken(f"a frame of the stream cannot be understood ({_place(error)})", data) from None
-        extra = value.model_extra
+        extra = getattr(value, "model_extra", None)
         if extra and _says_error(extra) and _says_nothing_else(value):
             raise self.service_error(data)
         if not self.arrived:

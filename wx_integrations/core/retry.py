@@ -15,13 +15,14 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from wx_integrations.core.errors import ConfigurationError, ConnectionFailed, TimedOut, retry_after
+from wx_integrations.core.errors import ConfigurationError, ConnectionFailed, TimedOut, WatsonxError, retry_after
 
+WatsonxErrorT = TypeVar("WatsonxErrorT", bound=WatsonxError)
 logger = logging.getLogger("wx_integrations")
 
 DEFAULT_STATUSES = (429, 500, 502, 503, 504, 520, 521, 524)
@@ -217,10 +218,22 @@ def connection_error(error: httpx.HTTPError, request: httpx.Request) -> Connecti
         )
     else:
         failed = ConnectionFailed(f"{place}: the connection broke before the answer was whole ({_reason(error)})")
+    return noted(failed, request)
+
+
+def noted(error: WatsonxErrorT, request: httpx.Request) -> WatsonxErrorT:
+    """Write into an error how often its request was sent."""
     trail = request.extensions.get(TRAIL)
     if isinstance(trail, Trail):
-        failed.attempts, failed.waited = trail.attempts, trail.waited
-    return failed
+        error.attempts, error.waited = trail.attempts, trail.waited
+    return error
+
+
+def without_traceback(error: BaseException) -> BaseException:
+    """Return an error of the layers below without its frames, whose local variables hold headers and bodies."""
+    for cause in causes(error):
+        cause.__traceback__ = None
+    return error
 
 
 def _reason(error: BaseException) -> str:
