@@ -23,6 +23,7 @@ from wx_integrations.core.calls import Call, StreamCall
 from wx_integrations.core.connection import Connection, check_headers, check_text, timeout_dict
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.exchange import Plan, Reading, Timeout, unread
+from wx_integrations.core.limiter import Limiter
 from wx_integrations.core.retry import AsyncRetryTransport, RetryPolicy, RetryTransport, Waiting
 from wx_integrations.core.secrets import guarded, seal, secret_header, unguarded
 from wx_integrations.core.transport import (
@@ -34,6 +35,7 @@ from wx_integrations.core.transport import (
     ssl_context,
     sync_transport,
 )
+from wx_integrations.core.turnstile import AsyncTurnstile, Turnstile
 
 T = TypeVar("T")
 _everyone: weakref.WeakSet[Shared] = weakref.WeakSet()
@@ -47,6 +49,7 @@ class Shared:
         self.waiting = waiting or Waiting()
         self.cell = auth.TokenCell(self.waiting.clock)
         self.auth = self._auth(connection.token_source, dict(connection.headers or {}))
+        self.limiter = Limiter(self.waiting.clock)
         self.generation = 0
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
@@ -86,6 +89,7 @@ class Shared:
         self.generation += 1
         self._lock = threading.Lock()
         self.cell.forget_leader()
+        self.limiter.start_afresh()
 
 
 def _after_fork() -> None:
@@ -227,14 +231,15 @@ class Client(_Common):
             return self._http
 
     def _build(self) -> httpx.Client:
-        connection, waiting = self.connection, self._shared.waiting
+        connection, waiting, limiter = self.connection, self._shared.waiting, self._shared.limiter
         if connection.httpx_client is not None:
-            own = RetryTransport(BorrowedTransport(connection.httpx_client), waiting)
-            return httpx.Client(transport=own, trust_env=False)
+            own = Turnstile(BorrowedTransport(connection.httpx_client), limiter, waiting)
+            return httpx.Client(transport=RetryTransport(own, waiting), trust_env=False)
         context, limits = self._shared.context, connection.limits or DEFAULT_LIMITS
 
         def make(proxy: str | None) -> httpx.BaseTransport:
-            return RetryTransport(sync_transport(context, limits, proxy), waiting)
+            turnstile = Turnstile(sync_transport(context, limits, proxy), limiter, waiting)
+            return RetryTransport(turnstile, waiting)
 
         return httpx.Client(transport=make(None), mounts=build_mounts(connection.proxies, make), trust_env=False)
 
@@ -353,14 +358,15 @@ class AsyncClient(_Common):
         return live.http
 
     def _build(self) -> httpx.AsyncClient:
-        connection, waiting = self.connection, self._shared.waiting
+        connection, waiting, limiter = self.connection, self._shared.waiting, self._shared.limiter
         if connection.async_httpx_client is not None:
-            own = AsyncRetryTransport(AsyncBorrowedTransport(connection.async_httpx_client), waiting)
-            return httpx.AsyncClient(transport=own, trust_env=False)
+            own = AsyncTurnstile(AsyncBorrowedTransport(connection.async_httpx_client), limiter, waiting)
+            return httpx.AsyncClient(transport=AsyncRetryTransport(own, waiting), trust_env=False)
         context, limits = self._shared.context, connection.limits or DEFAULT_LIMITS
 
         def make(proxy: str | None) -> httpx.AsyncBaseTransport:
-            return AsyncRetryTransport(async_transport(context, limits, proxy), waiting)
+            turnstile = AsyncTurnstile(async_transport(context, limits, proxy), limiter, waiting)
+            return AsyncRetryTransport(turnstile, waiting)
 
         return httpx.AsyncClient(transport=make(None), mounts=build_mounts(connection.proxies, make), trust_env=False)
 

@@ -1,0 +1,305 @@
+"""One limiter per session: every adapter's requests pass it, whatever their thread or event loop.
+
+It holds requests up only when the service has said how much it bears (see
+`pace`) or a user has set a bound. What waits is served in turns: a caller that
+sends little is not stuck behind one that sends much. Nobody is woken by
+another: each waits as long as it is told and asks again, so the queue knows
+neither threads nor loops.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from wx_integrations.core.pace import MOST, NOTHING, REFUSALS, Pace, Signals
+
+NAP = 0.05
+"""Seconds of a wait that are slept at once; of a longer one half, because the pace may change meanwhile."""
+
+
+SLACK = 0.02
+"""Seconds by which one who comes late to a turn does not delay the next: timers are no better."""
+
+
+class Lane:
+    """What equal bounds share: the adapters that a user gave the same ones.
+
+    Attributes:
+        max_concurrency: bulk requests at a time; None for the limiter's own judgement.
+        requests_per_second: None for no bound.
+    """
+
+    def __init__(self, max_concurrency: int | None = None, requests_per_second: float | None = None) -> None:
+        self.max_concurrency = max_concurrency
+        self.requests_per_second = requests_per_second
+        self.in_flight = 0
+        self.turns = Turns()
+
+
+class Caller:
+    """Somebody who takes turns with others: a bulk job, or all calls that belong to none.
+
+    Attributes:
+        refusals: answers of 429 and 503 it got.
+    """
+
+    def __init__(self, lane: Lane | None = None, *, bulk: bool = False) -> None:
+        self.lane = lane or Lane()
+        self.bulk = bulk
+        self.refusals = 0
+
+
+class Ticket:
+    """A place in a queue."""
+
+    __slots__ = ("caller", "key")
+
+    def __init__(self, caller: Caller, key: tuple[int, int]) -> None:
+        self.caller = caller
+        self.key = key
+
+
+class Turns:
+    """Who may send when: callers in turn, at a given rate; pure.
+
+    Start-time fair queueing: a ticket's number counts its caller's turns, and
+    a caller that was away starts with the present turn.
+    """
+
+    def __init__(self) -> None:
+        self._queue: list[tuple[int, int]] = []
+        self._numbers: dict[int, int] = {}
+        self._turn = 0
+        self._arrivals = 0
+        self._next_at = float("-inf")
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def arrive(self, caller: Caller) -> Ticket:
+        """Queue up."""
+        if not self._queue:
+            self._numbers.clear()
+        number = max(self._turn, self._numbers.get(id(caller), 0)) + 1
+        self._numbers[id(caller)] = number
+        self._arrivals += 1
+        ticket = Ticket(caller, (number, self._arrivals))
+        insort(self._queue, ticket.key)
+        return ticket
+
+    def delay(self, ticket: Ticket, now: float, rate: float | None) -> float:
+        """Return the seconds until the ticket's turn; 0 takes it off the queue."""
+        place = bisect_left(self._queue, ticket.key)
+        if rate is not None:
+            due = self._next_at + place / rate
+            if due > now:
+                return due - now
+            self._next_at = max(self._next_at, now - SLACK) + 1 / rate
+        del self._queue[place]
+        self._turn = max(self._turn, ticket.key[0])
+        return 0.0
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give a place up."""
+        place = bisect_left(self._queue, ticket.key)
+        if place < len(self._queue) and self._queue[place] == ticket.key:
+            del self._queue[place]
+
+
+class Waiter:
+    """A bulk job's wish to send one more batch.
+
+    Attributes:
+        wake: called, from any thread, when the wish is granted later than at once.
+    """
+
+    __slots__ = ("caller", "granted", "wake")
+
+    def __init__(self, caller: Caller, wake: Callable[[], object]) -> None:
+        self.caller = caller
+        self.wake = wake
+        self.granted = False
+
+
+class Limiter:
+    """Shared by all clients of a session; safe for threads and event loops.
+
+    Args:
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.pace = Pace()
+        self.everybody = Caller()
+        """Calls that belong to no job."""
+        self.start_afresh()
+        self._lanes: dict[tuple[int | None, float | None], Lane] = {}
+
+    def start_afresh(self) -> None:
+        """Forget who was under way, in a forked child."""
+        self._lock = threading.Lock()
+        self._turns = Turns()
+        self._sending = 0
+        self._bulk = 0
+        self._waiters: deque[Waiter] = deque()
+
+    # ------------------------------------------------------------------ every request
+
+    def hold(self, caller: Caller, *, again: bool, sleep: Callable[[float], object]) -> float:
+        """Wait until the caller may send; returns the seconds it took.
+
+        Args:
+            again: whether this repeats a request, which has waited as its policy says.
+        """
+        queues = self._enter(caller, again)
+        if not queues:
+            return 0.0
+        began = self.clock()
+        for turns in queues:
+            ticket = self._arrive(turns, caller)
+            try:
+                while (seconds := self._delay(turns, ticket)) > 0:
+                    before = self.clock()
+                    sleep(seconds)
+                    if self.clock() <= before:
+                        break  # a clock that stands still would keep us here for ever
+            finally:
+                self._leave(turns, ticket)
+        return self._go(began)
+
+    async def ahold(self, caller: Caller, *, again: bool, sleep: Callable[[float], Awaitable[object]]) -> float:
+        """Wait until the caller may send; returns the seconds it took.
+
+        Args:
+            again: whether this repeats a request, which has waited as its policy says.
+        """
+        queues = self._enter(caller, again)
+        if not queues:
+            return 0.0
+        began = self.clock()
+        for turns in queues:
+            ticket = self._arrive(turns, caller)
+            try:
+                while (seconds := self._delay(turns, ticket)) > 0:
+                    before = self.clock()
+                    await sleep(seconds)
+                    if self.clock() <= before:
+                        break  # a clock that stands still would keep us here for ever
+            finally:
+                self._leave(turns, ticket)
+        return self._go(began)
+
+    def _enter(self, caller: Caller, again: bool) -> tuple[Turns, ...]:
+        """Return the queues to stand in, the lane's own bound first; without any the caller is on its way."""
+        with self._lock:
+            now = self.clock()
+            queues = () if caller.lane.requests_per_second is None else (caller.lane.turns,)
+            if not len(self._turns):
+                alone = again and not self._sending and now >= self.pace.paused_until
+                if alone or self.pace.is_open(now):
+                    self._sending += not queues
+                    return queues
+            return (*queues, self._turns)
+
+    def _arrive(self, turns: Turns, caller: Caller) -> Ticket:
+        with self._lock:
+            return turns.arrive(caller)
+
+    def _delay(self, turns: Turns, ticket: Ticket) -> float:
+        with self._lock:
+            now = self.clock()
+            if turns is not self._turns:
+                return turns.delay(ticket, now, ticket.caller.lane.requests_per_second)
+            if now < self.pace.paused_until:
+                return self.pace.paused_until - now
+            seconds = turns.delay(ticket, now, self.pace.rate(now))
+            if seconds > 0:
+                self.pace.held(now)
+            return seconds if seconds <= NAP else max(NAP, seconds / 2)
+
+    def _leave(self, turns: Turns, ticket: Ticket) -> None:
+        with self._lock:
+            turns.leave(ticket)
+
+    def _go(self, began: float) -> float:
+        with self._lock:
+            self._sending += 1
+            return self.clock() - began
+
+    def answered(self, caller: Caller, status: int | None, sent: float, signals: Signals = NOTHING) -> None:
+        """Learn from what came back.
+
+        Args:
+            status: the answer's; None when there was no answer.
+            sent: when the request went out.
+            signals: what the answer says about the limit.
+        """
+        with self._lock:
+            self._sending -= 1
+            if status is None:
+                return
+            if status in REFUSALS:
+                caller.refusals += 1
+            self.pace.answered(status, sent, self.clock(), signals, bulk=caller.bulk)
+
+    # ------------------------------------------------------------------ bulk jobs
+
+    def lane(self, max_concurrency: int | None = None, requests_per_second: float | None = None) -> Lane:
+        """Return the lane of these bounds."""
+        with self._lock:
+            key = (max_concurrency, requests_per_second)
+            if key not in self._lanes:
+                self._lanes[key] = Lane(*key)
+            return self._lanes[key]
+
+    def take(self, waiter: Waiter) -> bool:
+        """Ask for leave to send one more batch; without it the waiter is woken as soon as it has leave."""
+        with self._lock:
+            self._waiters.append(waiter)
+            granted = self._serve()
+        self._wake(granted, waiter)
+        return waiter.granted
+
+    def give(self, caller: Caller) -> None:
+        """Give a leave back; who waits longest and may go gets it."""
+        with self._lock:
+            self._bulk -= 1
+            caller.lane.in_flight -= 1
+            granted = self._serve()
+        self._wake(granted)
+
+    def withdraw(self, waiter: Waiter) -> None:
+        """Wait no longer; a leave that had come meanwhile is given back."""
+        with self._lock:
+            waiting = waiter in self._waiters
+            if waiting:
+                self._waiters.remove(waiter)
+        if waiter.granted and not waiting:
+            self.give(waiter.caller)
+
+    def _serve(self) -> list[Waiter]:
+        granted = []
+        for waiter in tuple(self._waiters):
+            lane = waiter.caller.lane
+            most = lane.max_concurrency or MOST
+            if lane.in_flight < most and self._bulk < self.pace.width(self.clock(), most):
+                self._bulk += 1
+                lane.in_flight += 1
+                waiter.granted = True
+                self._waiters.remove(waiter)
+                granted.append(waiter)
+        return granted
+
+    def _wake(self, granted: list[Waiter], asking: Waiter | None = None) -> None:
+        for waiter in granted:
+            if waiter is asking:
+                continue
+            try:
+                waiter.wake()
+            except RuntimeError:  # its event loop is gone
+                self.give(waiter.caller)

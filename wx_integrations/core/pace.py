@@ -1,0 +1,276 @@
+"""How fast requests may follow each other, learnt from the answers; pure: every method is told the time.
+
+The service limits requests per second for an instance ("Rate limit of 2
+requests per 1s was reached for instance id ...") and may refuse for lack of
+shared capacity (429 `consumption_limit_reached`, 503). It may state its limit
+in `x-requests-limit-rate`, which the official Python SDK reads as requests
+per second, and what is left of it in `x-requests-limit-remaining` and
+`-reset`.
+
+Until the service states a limit or refuses, the pace is open. After a refusal
+it halves, comes back to what worked within a moment, stays there, and then
+probes slowly for more: a pure halving-and-adding rule would lose a quarter of
+the limit. A refusal out of a clear sky costs little of what is believed to
+work; refusals in close succession cost a lot.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+REFUSALS = (429, 503)
+"""Statuses that mean "too much"."""
+
+SHARE = 0.97
+"""How much of a stated limit is used: windows are counted where the requests arrive."""
+FLOOR = 1.0
+"""Requests per second that are always tried."""
+CUT, RECOVERY = 0.5, 4.0
+"""What a refusal leaves of the rate, and the requests' worth of time until all of it is back."""
+DOUBT = 0.95
+"""What a refusal leaves of the rate believed to work, when the service states no limit."""
+MEMORY, SOME, TOO_MANY = 0.04, 0.045, 0.2
+"""How much the latest answer counts in the share of refusals; the shares that are no accident, and an overload."""
+STAY = 30.0
+"""Requests' worth of time in which it is not lowered again for that."""
+DISTRUST = 0.7
+"""What a refusal leaves of the rate when that share is reached, unless more is known to work."""
+CLIMB = 30.0
+"""Requests' worth of time in which most of the way back to the rate believed to work is made."""
+SLOWEST, FASTEST = 3.0, 10.0
+"""Requests per second between which time is worth as many requests as the rate says."""
+STEADY, SURGE, DOUBLING = 5e-4, 0.02, 30.0
+"""Growth beyond it: so much per request, and so much, doubling every so many: 5 % after 40, 30 % after 110."""
+SEEKING = 8.0
+"""Requests' worth of time in which an unknown rate doubles until it is refused."""
+REOPEN = 60.0
+"""Seconds without refusal, and without anybody waiting, after which the pace is open again."""
+LONGEST_PAUSE = 300.0
+"""Seconds that a `Retry-After` or a reset can hold everybody up."""
+
+START, MOST = 5, 16
+"""Bulk requests at a time: in the beginning (as the official SDK), and at most unless the user says more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What an answer says about the limit.
+
+    Attributes:
+        retry_after: seconds it asks to wait.
+        rate: requests per second it allows.
+        remaining: requests it still allows now.
+        reset: seconds until it allows more.
+    """
+
+    retry_after: float | None = None
+    rate: float | None = None
+    remaining: int | None = None
+    reset: float | None = None
+
+
+NOTHING = Signals()
+_PREFIX = b"x-requests-limit-"
+_TEXT = re.compile(rb"Rate limit of (\d+) requests? per (\d+(?:\.\d+)?) ?s")
+
+
+def read_signals(
+    raw: Iterable[tuple[bytes, bytes]], *, retry_after: float | None = None, now: float = 0.0, body: bytes = b""
+) -> Signals:
+    """Return what headers, and the body of a refusal, say about the limit.
+
+    Args:
+        raw: the headers as bytes.
+        retry_after: the seconds of `Retry-After`, already read.
+        now: POSIX time, to turn a reset given as a date into seconds.
+        body: of a refusal; the service's words name the limit.
+    """
+    found: dict[bytes, float] = {}
+    for name, value in raw:
+        if len(name) > len(_PREFIX) and name[: len(_PREFIX)].lower() == _PREFIX:
+            number = _number(value)
+            if number is not None:
+                found[name[len(_PREFIX) :].lower()] = number
+    rate = found.get(b"rate")
+    named = _TEXT.search(body) if body else None
+    if named is not None and float(named[2]) > 0:
+        rate = float(named[1]) / float(named[2])
+    if not found and rate is None and retry_after is None:
+        return NOTHING
+    remaining, reset = found.get(b"remaining"), found.get(b"reset")
+    return Signals(
+        retry_after=retry_after,
+        rate=rate if rate else None,
+        remaining=None if remaining is None else int(remaining),
+        reset=None if reset is None else _seconds(reset, now),
+    )
+
+
+def _number(value: bytes) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _seconds(reset: float, now: float) -> float:
+    """Return a reset as seconds from now: small numbers are that already, large ones are POSIX time."""
+    if reset < 1e9:
+        return reset
+    return max(0.0, (reset / 1000 if reset > 1e11 else reset) - now)
+
+
+class Meter:
+    """Events per second, of late."""
+
+    def __init__(self, most: int = 512) -> None:
+        self._times: deque[float] = deque(maxlen=most)
+
+    def count(self, now: float) -> None:
+        self._times.append(now)
+
+    def rate(self, now: float, seconds: float) -> float:
+        """Return the mean over so many seconds, or over as many as are remembered."""
+        times = self._times
+        if times and len(times) == times.maxlen and times[0] > now - seconds:
+            return len(times) / max(now - times[0], 1e-3)
+        return sum(time > now - seconds for time in times) / seconds
+
+
+class Pace:
+    """The rate and the number of requests at a time that the service bears.
+
+    Attributes:
+        paused_until: nobody sends before.
+        stated: the limit the service states, in requests per second.
+        refusals: how many requests were refused.
+        cuts: how often the pace was halved.
+    """
+
+    def __init__(self) -> None:
+        self.paused_until = -math.inf
+        self.stated: float | None = None
+        self.refusals = 0
+        self.cuts = 0
+        self._believed: float | None = None
+        self._base = FLOOR
+        self._seeks = False
+        self._grows_since = -math.inf
+        self._cut_at = -math.inf
+        self._refused_share = 0.0
+        self._bound_at = -math.inf
+        self._good = Meter()
+        self._latency: float | None = None
+        self._window = float(START)
+
+    # ------------------------------------------------------------------ what is allowed
+
+    def rate(self, now: float) -> float | None:
+        """Return the requests per second allowed; None for no limit."""
+        cap = None if self.stated is None else self.stated * SHARE
+        if self._believed is None:
+            return cap
+        if now - self._cut_at > REOPEN and now - self._bound_at > REOPEN:
+            self._believed = None
+            self._window = float(START)
+            return cap
+        worth = self._worth(now)
+        goal = self._believed if cap is None else cap
+        if self._seeks and cap is None:
+            rate = self._base * 2 ** min(worth / SEEKING, 50.0)
+        else:
+            rate = goal - (goal - self._base) * math.exp(-worth / CLIMB)
+            if cap is None:
+                rate *= 1 + STEADY * worth + SURGE * (2 ** min(worth / DOUBLING, 50.0) - 1)
+        dipped = (now - self._cut_at) * rate
+        if dipped < RECOVERY:
+            rate *= CUT + (1 - CUT) * dipped / RECOVERY
+        return max(FLOOR if cap is None else min(FLOOR, cap), rate if cap is None else min(rate, cap))
+
+    def _worth(self, now: float) -> float:
+        """Return the time since the last decision, as requests."""
+        return (now - self._grows_since) * min(max(self._base, SLOWEST), FASTEST)
+
+    def is_open(self, now: float) -> bool:
+        """Whether nothing holds a request up."""
+        return self.stated is None and self._believed is None and now >= self.paused_until
+
+    def held(self, now: float) -> None:
+        """Note that somebody had to wait for the rate."""
+        self._bound_at = now
+
+    def width(self, now: float, most: int) -> int:
+        """Return how many bulk requests may be under way at a time."""
+        rate = self.rate(now)
+        if rate is None:
+            return max(1, min(int(self._window), most))
+        if self._latency is None:
+            return max(1, min(START, most))
+        return max(1, min(math.ceil(rate * self._latency * 1.2) + 1, most))
+
+    # ------------------------------------------------------------------ what came back
+
+    def answered(self, status: int, sent: float, now: float, signals: Signals = NOTHING, *, bulk: bool = False) -> None:
+        """Learn from an answer.
+
+        Args:
+            status: its HTTP status.
+            sent: when its request was sent.
+            now: when it came.
+            signals: what it says about the limit.
+            bulk: whether it belongs to a bulk job.
+        """
+        if signals is not NOTHING:
+            self._obey(status, now, signals)
+        if status in REFUSALS:
+            self._refused(sent, now)
+        elif status < 500:
+            self._good.count(now)
+            self._refused_share *= 1 - MEMORY
+            if bulk:
+                took = now - sent
+                self._latency = took if self._latency is None else 0.8 * self._latency + 0.2 * took
+                self._window += 1 / max(1.0, self._window)
+
+    def _obey(self, status: int, now: float, signals: Signals) -> None:
+        if signals.rate is not None:
+            self.stated = signals.rate
+        pause = signals.retry_after if status in REFUSALS else None
+        if pause is None and signals.remaining == 0:
+            pause = signals.reset
+        if pause:
+            self.paused_until = max(self.paused_until, now + min(pause, LONGEST_PAUSE))
+
+    def _refused(self, sent: float, now: float) -> None:
+        self.refusals += 1
+        if sent < self._cut_at:
+            return  # the same overload as the last cut
+        self._refused_share += (1 - self._refused_share) * MEMORY
+        rate = self.rate(now)
+        good = self._good.rate(now, 1.0)
+        if rate is None:
+            self._settle(max(good, FLOOR), now, seeks=True)
+        elif self._believed is None:
+            self._settle(rate, now)
+        elif self._refused_share <= SOME:
+            pass  # an accident
+        elif self._seeks:
+            self._settle(max(rate * DISTRUST, good), now)
+        elif self._refused_share > TOO_MANY:
+            base = max(rate * DISTRUST, min(good, rate), FLOOR)
+            self._settle(base, now, goal=math.sqrt(base * max(self._believed, base)))
+        elif self.stated is None and self._worth(now) >= STAY:
+            self._settle(max(self._believed, rate) * DOUBT, now)
+        self._cut_at = now
+        self._window = max(1.0, self._window * CUT)
+        self.cuts += 1
+
+    def _settle(self, base: float, now: float, *, goal: float | None = None, seeks: bool = False) -> None:
+        self._base = max(base, FLOOR)
+        self._believed = self._base if goal is None else max(goal, FLOOR)
+        self._grows_since, self._seeks = now, seeks
