@@ -1,12 +1,13 @@
 """Runs IBM's own clients against a server and prints what they got as one JSON object.
 
 Executed by an interpreter that has them; imports nothing of this repository.
-Usage: python ibm_clients.py URL CA_FILE
+Usage: python ibm_clients.py URL CA_FILE API_KEY
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import json
 import sys
@@ -92,6 +93,37 @@ def sdk_steps(url: str, ca: str, token: str) -> Steps:
     }
 
 
+def account_steps(url: str, ca: str, key: str) -> Steps:
+    """The SDK with credentials instead of a token: cloud and software."""
+    from ibm_watsonx_ai import APIClient, Credentials
+    from ibm_watsonx_ai.foundation_models import ModelInference
+
+    cloud = {"url": url, "platform_url": url, "auth_url": f"{url}/identity/token", "verify": ca}
+
+    def chat(**credentials: Any) -> str:
+        api = APIClient(Credentials(**credentials), project_id=PROJECT)
+        answer = ModelInference(model_id=CHAT, api_client=api).chat(messages=HELLO)
+        return str(answer["choices"][0]["message"]["content"])
+
+    def name_of_error(step: Callable[[], Any]) -> str:
+        try:
+            step()
+        except Exception as error:
+            return type(error).__name__
+        return "no error"
+
+    def unknown_model() -> Any:
+        api = APIClient(Credentials(**cloud, api_key=key), project_id=PROJECT)
+        return ModelInference(model_id="no/such-model", api_client=api)
+
+    return {
+        "saas_chat": lambda: chat(**cloud, api_key=key),
+        "cpd_chat": lambda: chat(url=url, username="u", api_key=key, verify=ca),
+        "wrong_key": lambda: name_of_error(lambda: chat(**cloud, api_key="wrong")),
+        "unknown_model": lambda: name_of_error(unknown_model),
+    }
+
+
 def _gateway(api: Any) -> Steps:
     from ibm_watsonx_ai.gateway import Gateway
 
@@ -163,13 +195,12 @@ def llamaindex_steps(url: str, ca: str, token: str) -> Steps:
     from llama_index.core.llms import ChatMessage
     from llama_index.core.schema import NodeWithScore, TextNode
     from llama_index.core.tools import FunctionTool
-    from llama_index.embeddings.ibm import WatsonxEmbeddings
-    from llama_index.llms.ibm import WatsonxLLM
-    from llama_index.postprocessor.ibm import WatsonxRerank
 
+    ibm = importlib.import_module
     where = {"url": url, "token": token, "project_id": PROJECT, "verify": ca}
-    llm = WatsonxLLM(model_id=GENERATION, max_new_tokens=9, **where)
-    embeddings = WatsonxEmbeddings(model_id=EMBEDDING, **where)
+    llm = ibm("llama_index.llms.ibm").WatsonxLLM(model_id=GENERATION, max_new_tokens=9, **where)
+    embeddings = ibm("llama_index.embeddings.ibm").WatsonxEmbeddings(model_id=EMBEDDING, **where)
+    rerank = ibm("llama_index.postprocessor.ibm").WatsonxRerank(model_id=RERANK, top_n=1, **where)
     nodes = [NodeWithScore(node=TextNode(text=text)) for text in ("bananas", "granite is a rock")]
 
     def get_weather(city: str) -> str:
@@ -189,9 +220,7 @@ def llamaindex_steps(url: str, ca: str, token: str) -> Steps:
             ].tool_kwargs
         ),
         "li_embed": lambda: len(embeddings.get_text_embedding_batch(["a", "b"])),
-        "li_rerank": lambda: (
-            WatsonxRerank(model_id=RERANK, top_n=1, **where).postprocess_nodes(nodes, query_str="granite")[0].node.text
-        ),
+        "li_rerank": lambda: rerank.postprocess_nodes(nodes, query_str="granite")[0].node.text,
     }
 
 
@@ -209,14 +238,17 @@ def _installed(name: str) -> bool:
         return False
 
 
-def run(url: str, ca: str) -> dict[str, Any]:
+def run(url: str, ca: str, key: str) -> dict[str, Any]:
     """Run every step of every installed client; a step's failure is its result."""
     warnings.simplefilter("ignore")
     results: dict[str, Any] = {}
     for module, build in FAMILIES.items():
         if not _installed(module):
             continue
-        for name, step in build(url, ca, "x").items():
+        steps = build(url, ca, "x")
+        if build is sdk_steps:
+            steps |= account_steps(url, ca, key)
+        for name, step in steps.items():
             try:
                 results[name] = {"ok": step()}
             except Exception as error:
@@ -225,4 +257,4 @@ def run(url: str, ca: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(run(sys.argv[1], sys.argv[2]), default=str) + "\n")
+    sys.stdout.write(json.dumps(run(*sys.argv[1:4]), default=str) + "\n")

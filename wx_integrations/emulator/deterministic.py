@@ -236,7 +236,7 @@ def _chosen(choices: Sequence[str], prompt: str) -> str:
 def _matching(pattern: str, prompt: str) -> str:
     try:
         compiled = re.compile(pattern)
-    except re.error as error:
+    except (re.error, FutureWarning) as error:
         raise Unsupported(f"{pattern!r} is not a regular expression: {error}") from None
     match = compiled.search(prompt)
     if match and match.group() and compiled.fullmatch(match.group()):

@@ -20,7 +20,7 @@ def example(pattern: str) -> str:
     """
     try:
         compiled = re.compile(pattern)
-    except re.error as error:
+    except (re.error, FutureWarning) as error:
         raise Unsupported(f"{pattern!r} is not a regular expression: {error}") from None
     text = _Reader(pattern).alternatives()
     if not compiled.search(text):

@@ -10,7 +10,6 @@ _MARK = re.compile(r"^\s*[-*]?\s*(\[\d+\])")
 _ASKED = re.compile(r"(?:question|query)\s*:\s*(.+)", re.IGNORECASE)
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|\n")
 _HEDGED = re.compile(r"don['’]t know|do not know|not (?:in|answered by) the", re.IGNORECASE)
-ENOUGH = 2
 
 
 def answer_from(whole: str, prompt: str) -> str | None:
@@ -32,7 +31,7 @@ def answer_from(whole: str, prompt: str) -> str | None:
             shared = len(wanted & stems(sentence))
             if shared > most and not sentence.rstrip().endswith("?"):
                 best, most = f"{sentence.strip()} {mark}".strip(), shared
-    if best is not None and most >= min(ENOUGH, len(wanted)):
+    if best is not None and 2 * most >= len(wanted):
         return best
     return "I don't know." if _HEDGED.search(context) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -198,12 +199,14 @@ class Grower:
         options = _options(item) if isinstance(item, Mapping) else []
         if options:
             chosen = [option for option in options if self._prompt.names_it(str(option))][:most]
-            rest = [option for option in options if option not in chosen]
-            return chosen + rest[: max(0, max(least, 1) - len(chosen))]
+            rest = itertools.cycle([option for option in options if option not in chosen] or options)
+            return chosen + list(itertools.islice(rest, max(0, min(most, max(least, 1)) - len(chosen))))
         count = min(most, max(least, available or 1))
         values = [self._value(item, name, True, depth + 1) for _ in range(count)]
         if schema.get("uniqueItems"):
             values = [value for index, value in enumerate(values) if value not in values[:index]]
+            if len(values) < least:
+                raise Impossible(f"{name or 'the array'} needs more different values than there are")
         return values
 
     def _picked(self, schema: Mapping[str, Any], name: str) -> Any:
@@ -215,7 +218,7 @@ class Grower:
                 if option in self._texts:
                     self._texts.remove(option)
                 return option
-        return schema["default"] if schema.get("default") in options else options[0]
+        return schema["default"] if "default" in schema and schema["default"] in options else options[0]
 
     def _boolean(self, schema: Mapping[str, Any], name: str) -> bool:
         spoken = "|".join(map(re.escape, words(name))) or "$^"
@@ -236,11 +239,12 @@ class Grower:
         return _least(schema, whole=whole)
 
     def _distance(self, name: str, position: int) -> int:
-        """How far a number stands from the field's name; numbers without a name near keep their order."""
-        spoken = [word for word in words(name) if len(word) > 2]
-        lowered = self._prompt.text.lower()
-        around = lowered[max(0, position - 24) : position + 24]
-        return 0 if any(re.search(rf"\b{re.escape(word)}", around) for word in spoken) else 1
+        """How many characters a number stands from the field's name; the same for all if the name is not there."""
+        spoken = "|".join(re.escape(word) for word in words(name) if len(word) > 2)
+        places = (
+            [match.start() for match in re.finditer(rf"\b(?:{spoken})", self._prompt.text.lower())] if spoken else []
+        )
+        return min((abs(position - place) for place in places), default=0)
 
     def _text(self, schema: Mapping[str, Any], name: str) -> str:
         known = _FORMATS.get(str(schema.get("format", "")))
@@ -357,7 +361,7 @@ def _sized(text: str, schema: Mapping[str, Any]) -> str:
 def _found(pattern: str, text: str) -> bool:
     try:
         return re.search(pattern, text) is not None
-    except re.error as error:
+    except (re.error, FutureWarning) as error:
         raise Impossible(f"{pattern!r} is not a regular expression: {error}") from None
 
 
