@@ -119,10 +119,13 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
+_BROKEN_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
+
 def is_permanent(error: BaseException) -> bool:
-    """Whether a failed connection would fail again: a bad certificate or an unknown host name."""
+    """Whether a failed connection would fail again: a bad certificate, no TLS, or an unknown host name."""
     return any(
-        isinstance(cause, ssl.SSLCertVerificationError)
+        (isinstance(cause, ssl.SSLError) and not isinstance(cause, _BROKEN_OFF))
         or (isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME)
         for cause in causes(error)
     )
@@ -241,9 +244,20 @@ def _reason(error: BaseException) -> str:
 
 
 def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
-    return httpx.Response(
-        response.status_code, headers=response.headers, content=content, extensions=response.extensions
-    )
+    status, headers, extensions = response.status_code, response.headers, response.extensions
+    try:
+        return httpx.Response(status, headers=headers, content=content, extensions=extensions)
+    except httpx.DecodingError:
+        if status < 400:
+            raise
+        # The status says enough.
+        return httpx.Response(status, headers=_without_encoding(headers), extensions=extensions)
+
+
+def _without_encoding(headers: httpx.Headers) -> httpx.Headers:
+    kept = httpx.Headers(headers)
+    kept.pop("content-encoding", None)
+    return kept
 
 
 class RetryTransport(httpx.BaseTransport):
@@ -269,7 +283,7 @@ class RetryTransport(httpx.BaseTransport):
             seconds = trail.next_wait(self.waiting, request, outcome)
             if seconds is None:
                 if isinstance(outcome, httpx.Response):
-                    return outcome
+                    return self._read(outcome) if outcome.status_code >= 400 else outcome
                 if trail.soft:
                     return httpx.Response(599, extensions={FAILURE: outcome})
                 raise outcome
@@ -278,11 +292,17 @@ class RetryTransport(httpx.BaseTransport):
             self.waiting.sleep(seconds)
 
     def _read(self, response: httpx.Response) -> httpx.Response:
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        pieces: list[bytes] = []
         try:
-            assert isinstance(response.stream, httpx.SyncByteStream)
-            return _whole(response, b"".join(response.stream))
+            for piece in response.stream:
+                pieces.append(piece)  # noqa: PERF402  # what came before a failure counts
+        except httpx.TransportError:
+            if response.status_code < 400:
+                raise
         finally:
             response.close()
+        return _whole(response, b"".join(pieces))
 
     def close(self) -> None:
         self.inner.close()
@@ -311,7 +331,7 @@ class AsyncRetryTransport(httpx.AsyncBaseTransport):
             seconds = trail.next_wait(self.waiting, request, outcome)
             if seconds is None:
                 if isinstance(outcome, httpx.Response):
-                    return outcome
+                    return await self._read(outcome) if outcome.status_code >= 400 else outcome
                 if trail.soft:
                     return httpx.Response(599, extensions={FAILURE: outcome})
                 raise outcome
@@ -320,11 +340,17 @@ class AsyncRetryTransport(httpx.AsyncBaseTransport):
             await self.waiting.asleep(seconds)
 
     async def _read(self, response: httpx.Response) -> httpx.Response:
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        pieces: list[bytes] = []
         try:
-            assert isinstance(response.stream, httpx.AsyncByteStream)
-            return _whole(response, b"".join([piece async for piece in response.stream]))
+            async for piece in response.stream:
+                pieces.append(piece)  # noqa: PERF401  # what came before a failure counts
+        except httpx.TransportError:
+            if response.status_code < 400:
+                raise
         finally:
             await response.aclose()
+        return _whole(response, b"".join(pieces))
 
     async def aclose(self) -> None:
         await self.inner.aclose()
