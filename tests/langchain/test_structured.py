@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
 from langchain_core.exceptions import OutputParserException
+from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.v1 import BaseModel as BaseModelV1
@@ -376,6 +377,43 @@ async def test_a_response_format_can_be_a_class(caller: Caller) -> None:
     await caller.invoke(stage.model(), QUESTION, response_format=Person)
     assert stage.sent["response_format"] == by_field
     assert by_field["json_schema"]["name"] == "Person"
+
+
+def test_a_class_as_response_format_survives_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Stage().model(response_format=Person, guided_json=Person)
+    assert model.response_format["json_schema"]["name"] == "Person"
+    assert model.guided_json["properties"].keys() == {"name", "age"}
+    assert "not_implemented" not in json.dumps(dumpd(model))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": "json_object", "schema": BODY},
+        {"type": "json_schema", "json_schema": {"name": "P", "schema": BODY}, "strict": True},
+        {"type": "json_schema", "json_schema": {"name": "P", "schema": BODY, "strickt": True}},
+        7,
+    ],
+)
+def test_a_response_format_with_more_than_the_api_knows_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="response_format"):
+        Stage().model(response_format=given)
+
+
+def test_names_are_made_fit_for_the_wire() -> None:
+    stage, brain = scripted()
+    brain.reply(Calling("My_schema_", json.dumps(ADA))).reply(json.dumps(ADA))
+    schema = {"title": "My schema!", **BODY}
+    for method in ("function_calling", "json_schema"):
+        assert stage.model().with_structured_output(schema, method=method).invoke(QUESTION) == ADA
+        assert "My_schema_" in json.dumps(stage.sent)
+
+
+async def test_references_in_guided_json_are_written_out(caller: Caller) -> None:
+    stage = script("guided_json", ADA)
+    body = {"$defs": {"N": {"type": "string"}}, "type": "object", "properties": {"name": {"$ref": "#/$defs/N"}}}
+    await caller.invoke(stage.model(guided_json=body), QUESTION)
+    assert stage.sent["guided_json"] == {"type": "object", "properties": {"name": {"type": "string"}}}
 
 
 async def test_empty_streams_give_nothing_but_an_error(caller: Caller) -> None:
