@@ -14,7 +14,7 @@ FOLDER = Path(package.__file__).parent
 LIGHT = sorted(
     path.stem
     for path in FOLDER.glob("*.py")
-    if path.stem not in ("__init__", "server", "pytest_plugin", "local_models")
+    if path.stem not in ("__init__", "server", "asgi", "pytest_plugin", "local_models")
 )
 HEAVY = ("starlette", "uvicorn", "trustme", "numpy", "xllamacpp", "langchain_core", "llama_index", "typer")
 

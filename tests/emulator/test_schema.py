@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wx_integrations.emulator.bounds import Impossible
 from wx_integrations.emulator.patterns import Unsupported, example
-from wx_integrations.emulator.schema import Grower, Impossible, embedded, named_keys
-from wx_integrations.emulator.words import Prompt
+from wx_integrations.emulator.schema import Grower
+from wx_integrations.emulator.words import Prompt, embedded, named_keys
 
 
 def grow(schema: dict[str, Any], prompt: str = "") -> Any:

@@ -15,10 +15,11 @@ import pytest
 
 from tests.emulator.lab import CHAT_MODEL, Lab
 from wx_integrations.emulator.app import Emulator
+from wx_integrations.emulator.asgi import asgi_app
 from wx_integrations.emulator.brain import Text
 from wx_integrations.emulator.faults import Broken, Cut, ErrorEvent, Fault, RateLimited, Slow
 from wx_integrations.emulator.scripted import ScriptedBrain
-from wx_integrations.emulator.server import LocalServer, NotLoopback, asgi_app
+from wx_integrations.emulator.server import LocalServer, NotLoopback
 
 VERSION = {"version": "2024-03-14"}
 CHAT = "/ml/v1/text/chat"
@@ -170,7 +171,7 @@ def test_a_failing_brain_is_a_500_with_the_reason(
         server.emulator.service.brain = brain
     assert answer.status_code == 500
     assert "ScriptExhausted: the script has no answer to chat" in answer.json()["errors"][0]["message"]
-    assert [record.name for record in caplog.records] == ["wx_integrations.emulator.server"] * 2
+    assert [record.name for record in caplog.records] == ["wx_integrations.emulator.asgi"] * 2
 
 
 # --------------------------------------------------------------------------- life

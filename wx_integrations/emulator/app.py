@@ -24,6 +24,8 @@ from wx_integrations.emulator.journal import Entry, Journal, Watched
 from wx_integrations.emulator.refusals import Refused, reply_to, wrong_place
 from wx_integrations.emulator.service import Deployed, Framing, Ids, Pacing, Route, Service, Visit
 from wx_integrations.emulator.tokens import TokenOffice
+from wx_integrations.emulator.tools import routes as tool_routes
+from wx_integrations.emulator.tools.toolbox import Toolbox
 
 ROUTES: tuple[Route, ...] = (
     *token_routes.ROUTES,
@@ -32,6 +34,7 @@ ROUTES: tuple[Route, ...] = (
     *gateway.ROUTES,
     *catalogue.ROUTES,
     *platform.ROUTES,
+    *tool_routes.ROUTES,
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TRACE = "X-Global-Transaction-Id"
@@ -50,6 +53,7 @@ class Emulator:
         token_lifetime: seconds that an issued token lives.
         deployments: by id or serving name; any id answers by default.
         projects: ids of the projects and spaces that exist; any by default.
+        tools: the utility agent tools, which really run on this machine: your own, the usual ones, or False for none.
         faults: scripted trouble; more can be added to the attribute at any time.
         clock: POSIX time in seconds.
         seed: changes the ids in the answers.
@@ -73,6 +77,7 @@ class Emulator:
         projects: Collection[str] | None = None,
         pacing: Pacing | None = None,
         framing: Framing | None = None,
+        tools: Toolbox | bool = True,
         faults: Faults | None = None,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
@@ -94,6 +99,7 @@ class Emulator:
             projects=None if projects is None else frozenset(projects),
             pacing=pacing or Pacing(),
             framing=framing or Framing(),
+            tools=Toolbox() if tools is True else tools or None,
         )
         self.faults = Faults() if faults is None else faults
         self.journal = Journal()

@@ -21,6 +21,7 @@ from wx_integrations.core.wire.chat import (
 )
 from wx_integrations.core.wire.text import GenerationParameters
 from wx_integrations.emulator import vectors
+from wx_integrations.emulator.bounds import Impossible
 from wx_integrations.emulator.brain import (
     Calling,
     Embedded,
@@ -36,9 +37,9 @@ from wx_integrations.emulator.brain import (
 from wx_integrations.emulator.cards import CARDS
 from wx_integrations.emulator.patterns import Unsupported, example
 from wx_integrations.emulator.reading import answer_from
-from wx_integrations.emulator.schema import Grower, Impossible, embedded, named_keys
+from wx_integrations.emulator.schema import Grower
 from wx_integrations.emulator.tooluse import Turn, calls_for, text_of
-from wx_integrations.emulator.words import Prompt, stems, tokenize
+from wx_integrations.emulator.words import Prompt, embedded, named_keys, stems, tokenize
 
 DIMENSION = 384
 DEFAULT_CHAT_TOKENS = 1024

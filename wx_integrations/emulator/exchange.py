@@ -24,12 +24,14 @@ class Request:
     Attributes:
         url: the full URL as the client sees it.
         headers: by name; looked up in lower case.
+        trusted: whether whoever asks may have programs run on this machine.
     """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    trusted: bool = True
 
     @cached_property
     def _lowered(self) -> dict[str, str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from wx_integrations.emulator.bounds import Impossible, found_in, least_number, options_of, sized, within
 from wx_integrations.emulator.patterns import Unsupported, example
-from wx_integrations.emulator.words import Prompt, stems, words
+from wx_integrations.emulator.words import Prompt, words
 
 _QUERY_NAMES = frozenset(
     {"query", "question", "text", "input", "prompt", "search", "q", "message", "request", "sentence"}
@@ -30,10 +29,6 @@ _FORMATS: Mapping[str, tuple[str, str]] = {
     "uuid": (r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "00000000-0000-4000-8000-000000000000"),
 }
 _DEPTH = 24
-
-
-class Impossible(ValueError):
-    """No value for this schema can be grown here."""
 
 
 class Grower:
@@ -183,7 +178,7 @@ class Grower:
         """Whether the prompt has something for a field that may be left out."""
         if not isinstance(schema, Mapping):
             return False
-        options = _options(schema)
+        options = options_of(schema)
         if options:
             return any(isinstance(option, str) and self._prompt.names_it(option) for option in options)
         return self._prompt.names_it(name)
@@ -196,7 +191,7 @@ class Grower:
         least, most = int(schema.get("minItems", 0)), int(schema.get("maxItems", 64))
         kind = self._kind(item) if isinstance(item, Mapping) else "string"
         available = {"integer": len(self._numbers), "number": len(self._numbers), "string": len(self._texts)}.get(kind)
-        options = _options(item) if isinstance(item, Mapping) else []
+        options = options_of(item) if isinstance(item, Mapping) else []
         if options:
             chosen = [option for option in options if self._prompt.names_it(str(option))][:most]
             rest = itertools.cycle([option for option in options if option not in chosen] or options)
@@ -229,14 +224,14 @@ class Grower:
         return bool(schema.get("default", True))
 
     def _number(self, schema: Mapping[str, Any], name: str, *, whole: bool) -> int | float:
-        fitting = [pair for pair in self._numbers if _within(pair[0], schema, whole=whole)]
+        fitting = [pair for pair in self._numbers if within(pair[0], schema, whole=whole)]
         if fitting:
             best = min(fitting, key=lambda pair: (self._distance(name, pair[1]), pair[1]))
             self._numbers.remove(best)
             return int(best[0]) if whole else best[0]
         if isinstance(schema.get("default"), int | float):
             return schema["default"]  # type: ignore[no-any-return]
-        return _least(schema, whole=whole)
+        return least_number(schema, whole=whole)
 
     def _distance(self, name: str, position: int) -> int:
         """How many characters a number stands from the field's name; the same for all if the name is not there."""
@@ -254,11 +249,11 @@ class Grower:
         if "pattern" in schema:
             return self._patterned(str(schema["pattern"]), schema)
         text = self._free_text(schema, name)
-        return _sized(text, schema)
+        return sized(text, schema)
 
     def _patterned(self, pattern: str, schema: Mapping[str, Any]) -> str:
         for text in [*self._texts, *(word for word in self._prompt.text.split())]:
-            if _found(pattern, text) and _sized(text, schema) == text:
+            if found_in(pattern, text) and sized(text, schema) == text:
                 return text
         try:
             return example(pattern)
@@ -293,102 +288,3 @@ class Grower:
         found = match.group(1).strip()
         self._texts = [text for text in self._texts if text not in found]
         return found or None
-
-
-# --------------------------------------------------------------------------- bounds
-
-
-def _options(schema: Mapping[str, Any]) -> list[Any]:
-    if "enum" in schema:
-        return list(schema["enum"])
-    for key in ("anyOf", "oneOf"):
-        for branch in schema.get(key, ()):
-            if isinstance(branch, Mapping) and "enum" in branch:
-                return list(branch["enum"])
-    return []
-
-
-def _within(number: float, schema: Mapping[str, Any], *, whole: bool) -> bool:
-    if whole and number != int(number):
-        return False
-    step = schema.get("multipleOf")
-    return (
-        number >= schema.get("minimum", -math.inf)
-        and number > _exclusive(schema, "exclusiveMinimum", -math.inf)
-        and number <= schema.get("maximum", math.inf)
-        and number < _exclusive(schema, "exclusiveMaximum", math.inf)
-        and (not step or math.isclose(number / step, round(number / step)))
-    )
-
-
-def _exclusive(schema: Mapping[str, Any], name: str, default: float) -> float:
-    bound = schema.get(name, default)
-    if bound is True:
-        return float(schema.get(name.removeprefix("exclusive").lower(), default))
-    return default if bound is False else bound
-
-
-def _least(schema: Mapping[str, Any], *, whole: bool) -> int | float:
-    """Return a number within the bounds, near the lower one, or else near zero."""
-    low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
-    above, below = _exclusive(schema, "exclusiveMinimum", -math.inf), _exclusive(schema, "exclusiveMaximum", math.inf)
-    step = schema.get("multipleOf") or (1 if whole else None)
-    start = next((bound for bound in (max(low, above), min(high, below)) if math.isfinite(bound)), 0)
-    candidates: list[float] = [0, start, start + (step or 1), start - (step or 1)]
-    if math.isfinite(max(low, above)) and math.isfinite(min(high, below)):
-        candidates.append((max(low, above) + min(high, below)) / 2)
-    if step:
-        candidates += [
-            math.ceil(start / step) * step,
-            math.floor(start / step) * step,
-            (math.floor(start / step) + 1) * step,
-        ]
-    for candidate in candidates:
-        value = round(candidate) if whole else candidate
-        if _within(value, schema, whole=whole):
-            return int(value) if whole else value
-    raise Impossible("no number lies within the bounds")
-
-
-def _sized(text: str, schema: Mapping[str, Any]) -> str:
-    least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
-    if len(text) < least:
-        text = (text or "x") * (least // max(1, len(text)) + 1)
-        text = text[: max(least, 1)]
-    return text[: int(most)] if most is not None else text
-
-
-def _found(pattern: str, text: str) -> bool:
-    try:
-        return re.search(pattern, text) is not None
-    except (re.error, FutureWarning) as error:
-        raise Impossible(f"{pattern!r} is not a regular expression: {error}") from None
-
-
-# --------------------------------------------------------------------------- schemas inside prompts
-
-
-def embedded(text: str) -> dict[str, Any] | None:
-    """Return the JSON schema that a prompt spells out, if it does."""
-    decoder = json.JSONDecoder()
-    best: dict[str, Any] | None = None
-    for match in re.finditer(r"\{", text):
-        try:
-            value, _ = decoder.raw_decode(text, match.start())
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict) and isinstance(value.get("properties"), dict) and value["properties"]:
-            kinds = [prop for prop in value["properties"].values() if isinstance(prop, dict)]
-            if len(kinds) == len(value["properties"]) and (best is None or "$defs" in value):
-                best = best or value
-    return best
-
-
-def named_keys(text: str) -> list[str]:
-    """Return the keys that a prompt asks for by quoting them, as in "with 'setup' and 'punchline' keys"."""
-    if not re.search(r"\b(keys?|fields?|properties)\b", text, re.IGNORECASE):
-        return []
-    return list(dict.fromkeys(re.findall(r"[\"'`“‘]([A-Za-z_][\w-]{0,40})[\"'`”’]", text)))
-
-
-__all__ = ["Grower", "Impossible", "embedded", "named_keys", "stems"]

@@ -7,13 +7,16 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from wx_integrations.emulator.brain import Brain, ModelCard
 from wx_integrations.emulator.exchange import Reply, Request
 from wx_integrations.emulator.hosts import Place
 from wx_integrations.emulator.refusals import DOCS, Family, Refused
 from wx_integrations.emulator.tokens import TokenOffice
+
+if TYPE_CHECKING:
+    from wx_integrations.emulator.tools.toolbox import Toolbox
 
 Ending = Literal["eof", "close_empty", "close_bare", "close_usage"]
 
@@ -73,6 +76,7 @@ class Service:
         deployments: by id or serving name; None lets every id answer with the first fitting model.
         projects: ids of projects and spaces that exist; None lets every id exist.
         version: what `/ml/wml_services/v2/version` answers.
+        tools: the utility agent tools; None turns them off.
     """
 
     brain: Brain
@@ -85,6 +89,7 @@ class Service:
     pacing: Pacing = field(default_factory=Pacing)
     framing: Framing = field(default_factory=Framing)
     version: str = "5.3.0"
+    tools: Toolbox | None = None
 
     def timestamp(self) -> str:
         """Return the time as the service writes it, such as 2025-12-02T15:10:11.178Z."""

@@ -17,8 +17,9 @@ from wx_integrations.core.wire.chat import (
     ToolMessage,
     UserMessage,
 )
+from wx_integrations.emulator.bounds import Impossible
 from wx_integrations.emulator.brain import Calling, Refusal
-from wx_integrations.emulator.schema import Grower, Impossible
+from wx_integrations.emulator.schema import Grower
 from wx_integrations.emulator.words import Prompt, stem, stems
 
 _ONE_AFTER_ANOTHER = re.compile(r"\b(?:then|after that|afterwards|first|next|finally|the result)\b", re.IGNORECASE)
@@ -176,20 +177,20 @@ def _clauses(functions: Sequence[Function], turn: Turn) -> list[tuple[Function, 
     prompt = Prompt(turn.prompt)
     if len(functions) == 1:
         start = _clause_start(functions[0], turn, prompt)
-        return [(functions[0], turn.prompt[start:])]
+        return [(functions[0], prompt.text[start:])]
     places = [_position(function, prompt) for function in functions]
     parts = []
     for number, function in enumerate(functions):
         start = places[number] if number else 0
-        end = places[number + 1] if number + 1 < len(places) else len(turn.prompt)
-        parts.append((function, turn.prompt[start:end] if start < end else turn.prompt))
+        end = places[number + 1] if number + 1 < len(places) else len(prompt.text)
+        parts.append((function, prompt.text[start:end] if start < end else prompt.text))
     return parts
 
 
 def _clause_start(function: Function, turn: Turn, prompt: Prompt) -> int:
     """Skip what earlier calls of this turn were about."""
     place = _position(function, prompt)
-    return place if turn.calls and place < len(turn.prompt) else 0
+    return place if turn.calls and place < len(prompt.text) else 0
 
 
 def _filled(function: Function, clause: str, turn: Turn) -> list[Calling]:

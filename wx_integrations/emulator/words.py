@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 _TOKEN = re.compile(r" ?[^\W\d_]{1,8}| ?\d{1,3}|[^\S ]+| ?[^\w\s]|_| ", re.UNICODE)
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?", re.UNICODE)
@@ -19,7 +21,6 @@ _AFTER = re.compile(
     r"\b(?:in|at|for|about|of|from|to|named|called|on|with) "
     r"(?:the |a |an |my )?([^\W\d_][\w-]*(?: [^\W\d_][\w-]*){0,2})"
 )
-_SENTENCE = re.compile(r"(?:^|[.!?:\n]\s*|[\"“]\s*)$")
 
 _STOP_WORDS = """
 a an and any are as at be been but by can could did do does for from get had has have how i if in into is it its me my
@@ -35,6 +36,9 @@ question context user human assistant system here today tomorrow
 """
 STOP = frozenset(_STOP_WORDS.split())
 _STARTERS = STOP | frozenset(_SENTENCE_STARTERS.split())
+_READ = 20_000
+_LOOK_BACK = 24
+_MOST = 50
 _SUFFIXES = ("ations", "ation", "ers", "ing", "ies", "ed", "er", "es", "s")
 SYNONYMS = {
     "+": ("add", "sum", "plus", "addition", "calculator", "calculate", "math"),
@@ -44,7 +48,8 @@ SYNONYMS = {
 }
 _OPERATOR = re.compile(r"\d\s*([-+*/×÷x])\s*\(?-?\d")
 _VERBS = {"plus": "+", "times": "*", "minus": "-", "multiplied": "*", "divided": "/"}
-EXPRESSION = re.compile(r"[-(\d][\d\s.()+*/^%-]*[-+*/^%][\d\s.()+*/^%-]*\d\)*")
+_ARITHMETIC = re.compile(r"[\d\s.()+*/^%-]+")
+_CALCULATION = re.compile(r"\d\s*\)*\s*[-+*/^%]\s*\(*\s*-?\d")
 
 
 def tokenize(text: str) -> list[str]:
@@ -77,11 +82,17 @@ def first_of(groups: Iterable[str]) -> str:
     return next((group for group in groups if group), "")
 
 
+def _begins_sentence(text: str, place: int) -> bool:
+    before = text[max(0, place - _LOOK_BACK) : place]
+    bare = before.rstrip(' \t"“')
+    return "\n" in before[len(bare.rstrip()) :] or bare[-1:] in ("", ".", "!", "?", ":")
+
+
 class Prompt:
-    """A prompt and what in it looks like a value, most telling first."""
+    """A prompt and what in it looks like a value, most telling first; of a long one only the end is read."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text = text[-_READ:]
 
     @cached_property
     def stems(self) -> frozenset[str]:
@@ -116,7 +127,7 @@ class Prompt:
         unsure: list[str] = []
         plain = _QUOTED.sub(lambda match: " " * len(match.group()), self.text)
         for match in _NAME.finditer(plain):
-            begins = _SENTENCE.search(plain[: match.start()]) is not None
+            begins = _begins_sentence(plain, match.start())
             initial, phrase = begins, match.group()
             while begins and words(phrase) and words(phrase)[0] in _STARTERS:
                 phrase, initial = phrase.partition(" ")[2], False
@@ -146,8 +157,8 @@ class Prompt:
     @cached_property
     def expression(self) -> str | None:
         """The first piece of arithmetic."""
-        match = EXPRESSION.search(self.text)
-        return match.group().strip() if match else None
+        runs = (match.group().strip(" \t\n.+*/^%") for match in _ARITHMETIC.finditer(self.text))
+        return next((run for run in runs if _CALCULATION.search(run)), None)
 
     def names_it(self, name: str) -> bool:
         """Whether the prompt speaks of something by (nearly) its name."""
@@ -157,7 +168,7 @@ class Prompt:
     def joined_names(self) -> list[str]:
         """Values listed with "and": "Paris and London" gives two, "San Francisco, CA" none."""
         pool = self.quoted if len(self.quoted) > 1 else self.names
-        for first, second in itertools.pairwise(pool):
+        for first, second in itertools.pairwise(pool[:_MOST]):
             gap = self.text.partition(first)[2].partition(second)[0]
             if re.fullmatch(r"['\"”’`]?,?\s+(?:and|und|y|et|&)\s+(?:(?:in|for|of|at|the|also)\s+)*['\"“‘`]?", gap):
                 return self._listed(pool, second)
@@ -168,3 +179,29 @@ class Prompt:
         end = pool.index(last)
         listed = [pool[end - 1], last]
         return [part for value in listed for part in value.split(", ") if part]
+
+
+# --------------------------------------------------------------------------- schemas inside prompts
+
+
+def embedded(text: str) -> dict[str, Any] | None:
+    """Return the JSON schema that a prompt spells out, if it does."""
+    decoder = json.JSONDecoder()
+    best: dict[str, Any] | None = None
+    for match in re.finditer(r"\{", text):
+        try:
+            value, _ = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict) and isinstance(value.get("properties"), dict) and value["properties"]:
+            kinds = [prop for prop in value["properties"].values() if isinstance(prop, dict)]
+            if len(kinds) == len(value["properties"]) and (best is None or "$defs" in value):
+                best = best or value
+    return best
+
+
+def named_keys(text: str) -> list[str]:
+    """Return the keys that a prompt asks for by quoting them, as in "with 'setup' and 'punchline' keys"."""
+    if not re.search(r"\b(keys?|fields?|properties)\b", text, re.IGNORECASE):
+        return []
+    return list(dict.fromkeys(re.findall(r"[\"'`“‘]([A-Za-z_][\w-]{0,40})[\"'`”’]", text)))
