@@ -2,69 +2,41 @@
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import PrivateAttr, ValidationError
+from pydantic import ConfigDict, PrivateAttr
 
 from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError, ServiceError
-from wx_integrations.core.toolcalls import select_tool
-from wx_integrations.core.wire.chat import ChatRequest
-from wx_integrations.core.wire.gateway import GatewayChatRequest
 from wx_integrations.langchain import blocks, lookup, serialization, structured
-from wx_integrations.langchain.answers import Fold, Reading, to_result
+from wx_integrations.langchain.answers import to_result
 from wx_integrations.langchain.chat_fields import ChatFields
-from wx_integrations.langchain.content import MediaRules
+from wx_integrations.langchain.choices import choice_of
 from wx_integrations.langchain.counting import Counting
+from wx_integrations.langchain.fold import Fold
 from wx_integrations.langchain.media import afetch, fetch
-from wx_integrations.langchain.messages import linked_media, to_wire
-from wx_integrations.langchain.metadata import WatsonxWarning, warn
+from wx_integrations.langchain.messages import linked_media
+from wx_integrations.langchain.metadata import warn
 from wx_integrations.langchain.parameters import (
-    CALL_NAMES,
-    NAMES,
-    TARGET_NAMES,
-    merged,
-    params_as_dict,
     refuse_unknown,
 )
 from wx_integrations.langchain.profiles import shipped
-from wx_integrations.langchain.schemas import tool_of, wire_tools
+from wx_integrations.langchain.schemas import tool_of
+from wx_integrations.langchain.tracing import Tracing
+from wx_integrations.langchain.turns import CALL, TRACED
 
 blocks.register()
 
-_CALL = frozenset({*NAMES, *CALL_NAMES, *TARGET_NAMES, "stream"})
-"""Every name a call takes; `stream` is LangChain's switch between whole and streamed answers."""
 
-_TRACED = ("ls_structured_output_format", "structured_output_format")
-"""Names that LangChain takes out of a call itself."""
-
-_NO_PARALLEL_SWITCH = (
-    "parallel_tool_calls=False: watsonx.ai has no such switch, so the model may still call several tools at once; "
-    "first_tool_call_only=True keeps the first call only"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One call, ready to be sent, and how to read its answer."""
-
-    target: calls.Target
-    request: ChatRequest
-    reading: Reading
-
-
-class ChatWatsonx(Counting, ChatFields, BaseChatModel):
+class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
     """Chat models of IBM watsonx.ai.
 
     Give `model_id` (a model of the catalogue, within a project or space),
@@ -79,74 +51,14 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
         ConfigurationError: an argument is unknown, wrong or missing; nothing was sent.
     """
 
+    model_config = ConfigDict(defer_build=False)
+
     _advised: bool = PrivateAttr(default=False)
+    _token_counts: dict[str, int] = PrivateAttr(default_factory=dict)
+    _tokenizer_missing: bool = PrivateAttr(default=False)
+    _estimate_told: bool = PrivateAttr(default=False)
 
     # ------------------------------------------------------------------ one call
-
-    def _turn(
-        self,
-        messages: Sequence[BaseMessage],
-        stop: list[str] | None,
-        given: Mapping[str, Any],
-        fetched: Mapping[str, str],
-    ) -> Turn:
-        """Put defaults and call-time settings together; call-time wins."""
-        refuse_unknown(given, _CALL, f"a call of {type(self).__name__}")
-        target = self.target_for(**{name: given.get(name) for name in TARGET_NAMES})
-        gateway = isinstance(target, calls.Gateway)
-        parameters = self._merged(stop, given)
-        tools = wire_tools(given.get("tools") or ())
-        names = [tool.function.name for tool in tools]
-        rules = MediaRules(forward=self.media_urls == "forward", fetched=fetched)
-        wire = to_wire(messages, gateway=gateway, rules=rules)
-        if parameters.get("context") and any(message.role == "system" for message in wire):
-            raise ConfigurationError(
-                "a deployed prompt template takes no system message",
-                hint="Put the instructions into context, or into the template",
-                field="messages",
-            )
-        try:
-            request = (GatewayChatRequest if gateway else ChatRequest)(
-                messages=wire,
-                tools=tools or None,
-                **_choice(given, names, messages),
-                **_parallel(given, names, gateway=gateway),
-                **parameters,
-            )
-        except ValidationError as error:
-            raise ConfigurationError.from_validation(error, "the request") from None
-        first_only = given.get("first_tool_call_only")
-        return Turn(
-            target, request, self._reading(names, self.first_tool_call_only if first_only is None else first_only)
-        )
-
-    def _merged(self, stop: list[str] | None, given: Mapping[str, Any]) -> dict[str, Any]:
-        params = params_as_dict(given.get("params"))
-        refuse_unknown(params, NAMES, "params")
-        own = {name: given[name] for name in NAMES if given.get(name) is not None}
-        if stop is not None:
-            own["stop"] = stop
-        return merged(self.parameters, {**params, **own})
-
-    def _reading(self, names: Sequence[str], first_only: bool) -> Reading:
-        written = tuple(names) if self.recover_tool_calls else ()
-        return Reading(thoughts=self.thinking_tags, written=written, first_call_only=first_only)
-
-    def _stream_turn(
-        self,
-        messages: Sequence[BaseMessage],
-        stop: list[str] | None,
-        given: Mapping[str, Any],
-        fetched: Mapping[str, str],
-    ) -> Turn:
-        turn = self._turn(messages, stop, given, fetched)
-        if turn.request.n is not None and turn.request.n > 1:
-            raise ConfigurationError(
-                "n is more than 1, and LangChain adds a stream up to one message",
-                hint="Use generate() without streaming, or n=1",
-                field="n",
-            )
-        return turn
 
     def _generate(
         self,
@@ -304,7 +216,7 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
         Raises:
             ConfigurationError: a tool is not usable, or the choice names no tool.
         """
-        refuse_unknown(kwargs, (*_CALL, *_TRACED), "bind_tools")
+        refuse_unknown(kwargs, (*CALL, *TRACED), "bind_tools")
         offered = [tool_of(tool, strict=strict) for tool in tools]
         bound = dict(kwargs)
         given = {
@@ -314,7 +226,7 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
             "parallel_tool_calls": parallel_tool_calls if offered else None,
             "first_tool_call_only": first_tool_call_only,
         }
-        _choice({**bound, "tool_choice": tool_choice}, [tool["function"]["name"] for tool in offered])
+        choice_of({**bound, "tool_choice": tool_choice}, [tool["function"]["name"] for tool in offered])
         bound |= {name: value for name, value in given.items() if value is not None}
         return self.bind(**bound)
 
@@ -343,61 +255,10 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
             OutputTruncated: (when run) the answer hit the token limit.
             OutputParserException: (when run) the answer does not fit the schema.
         """
-        refuse_unknown(kwargs, _CALL, "with_structured_output")
+        refuse_unknown(kwargs, CALL, "with_structured_output")
         return structured.structured_output(
             self, schema, method=method, include_raw=include_raw, strict=strict, further=kwargs
         )
-
-    # ------------------------------------------------------------------ what LangChain wants to know
-
-    @property
-    def _llm_type(self) -> str:
-        return "watsonx-chat"
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {**self._whereabouts(self.target), **self.parameters}
-
-    def _whereabouts(self, target: calls.Target) -> dict[str, Any]:
-        facts = {name: value for name, value in asdict(target).items() if value is not None}
-        return {**facts, "kind": type(target).__name__.lower(), "url": self.settled_connection.hosts.ml}
-
-    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        target = self.target_for(**{name: kwargs.get(name) for name in TARGET_NAMES})
-        rest = {name: value for name, value in kwargs.items() if name not in (*NAMES, *TARGET_NAMES, "params")}
-        effective = self._merged(stop, kwargs)
-        return {
-            "_type": self._llm_type,
-            "model": target.name,
-            **self._whereabouts(target),
-            **rest,
-            **effective,
-            "stop": effective.get("stop"),
-        }
-
-    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """Return the key under which LangChain caches an answer: whatever decides what it is."""
-        key = {
-            **self._get_invocation_params(stop=stop, **kwargs),
-            "output_version": self.output_version,
-            "thinking_tags": self.thinking_tags,
-            "recover_tool_calls": self.recover_tool_calls,
-            "first_tool_call_only": kwargs.get("first_tool_call_only", self.first_tool_call_only),
-        }
-        return json.dumps(key, sort_keys=True, default=repr)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        target = self.target_for(**{name: kwargs.get(name) for name in TARGET_NAMES})
-        effective = self._merged(stop, kwargs)
-        params = LangSmithParams(ls_provider="ibm", ls_model_type="chat", ls_model_name=target.name)
-        if (temperature := effective.get("temperature")) is not None:
-            params["ls_temperature"] = temperature
-        limit = effective.get("max_completion_tokens", effective.get("max_tokens"))
-        if limit is not None:
-            params["ls_max_tokens"] = limit
-        if effective.get("stop"):
-            params["ls_stop"] = effective["stop"]
-        return params
 
     # ------------------------------------------------------------------ copies
 
@@ -421,55 +282,3 @@ class ChatWatsonx(Counting, ChatFields, BaseChatModel):
         if update and "model_id" in update and "profile" not in update:
             copied.profile = shipped(copied.model_id)
         return copied
-
-
-# --------------------------------------------------------------------------- tool settings of a call
-
-
-def _no_tools_choice(choice: Any) -> None:
-    if choice not in (None, False, "auto", "none"):
-        raise ConfigurationError(
-            f"tool_choice={choice!r} without tools", hint="Give tools, or leave tool_choice out", field="tool_choice"
-        )
-
-
-def _choice(given: Mapping[str, Any], names: Sequence[str], messages: Sequence[BaseMessage] = ()) -> dict[str, Any]:
-    """Return `tool_choice` or `tool_choice_option` as they are sent, or neither."""
-    choice, option = given.get("tool_choice"), given.get("tool_choice_option")
-    if choice is False:
-        choice = None
-    if choice is not None and option is not None:
-        raise ConfigurationError(
-            "both tool_choice and tool_choice_option are given", hint="Give tool_choice only", field="tool_choice"
-        )
-    wanted = choice if choice is not None else option
-    if not names:
-        _no_tools_choice(wanted)
-        return {}
-    selection = select_tool(wanted, names)
-    if given.get("force_once") and selection.tool_choice_option != "none" and _tool_has_answered(messages):
-        return {}
-    sent = {"tool_choice": selection.tool_choice, "tool_choice_option": selection.tool_choice_option}
-    return {name: value for name, value in sent.items() if value is not None}
-
-
-def _tool_has_answered(messages: Sequence[BaseMessage]) -> bool:
-    """Whether a tool's result came after the latest message of the user."""
-    for message in reversed(messages):
-        if isinstance(message, HumanMessage):
-            return False
-        if isinstance(message, ToolMessage):
-            return True
-    return False
-
-
-def _parallel(given: Mapping[str, Any], names: Sequence[str], *, gateway: bool) -> dict[str, Any]:
-    """Return `parallel_tool_calls` for those who know it; elsewhere say that it cannot be turned off."""
-    wanted = given.get("parallel_tool_calls")
-    if wanted is None or not names:
-        return {}
-    if gateway:
-        return {"parallel_tool_calls": wanted}
-    if wanted is False and not given.get("first_tool_call_only"):
-        warnings.warn(_NO_PARALLEL_SWITCH, WatsonxWarning, stacklevel=2)
-    return {}

@@ -6,11 +6,10 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage, get_buffer_string
 from langchain_core.tools import BaseTool
-from pydantic import PrivateAttr
 
 from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError, InvalidRequest, NotFound, Unauthorized, WatsonxError
@@ -28,7 +27,13 @@ def estimate(text: str) -> int:
     return math.ceil(plain / _CHARACTERS_PER_TOKEN) + len(text) - plain
 
 
-class Counting(ChatFields):
+if TYPE_CHECKING:
+    Base = ChatFields
+else:  # a mixin: each further pydantic class with this many fields costs milliseconds at import
+    Base = object
+
+
+class Counting(Base):
     """`get_num_tokens` and its kin through the tokenization endpoint.
 
     Texts already counted are not sent again. Deployments and the Model Gateway
@@ -36,9 +41,9 @@ class Counting(ChatFields):
     then counts are estimated, with one warning.
     """
 
-    _token_counts: dict[str, int] = PrivateAttr(default_factory=dict)
-    _tokenizer_missing: bool = PrivateAttr(default=False)
-    _estimate_told: bool = PrivateAttr(default=False)
+    _token_counts: dict[str, int]
+    _tokenizer_missing: bool
+    _estimate_told: bool
 
     def get_num_tokens(self, text: str) -> int:
         """Return how many tokens a text has."""
