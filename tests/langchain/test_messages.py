@@ -82,6 +82,7 @@ def test_the_developer_role_is_the_gateways() -> None:
     [
         (FunctionMessage(content="x", name="f"), "ToolMessage"),
         (RemoveMessage(id="1"), "LangGraph"),
+        (HumanMessage([]), "no content"),
         (ChatMessage(content="x", role="critic"), "role 'critic'"),
         (ChatMessage(content="x", role="developer"), "developer"),
         (ToolMessage("x", tool_call_id=""), "tool_call_id"),

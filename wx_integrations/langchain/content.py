@@ -79,6 +79,8 @@ def to_parts(content: Content, rules: MediaRules) -> str | list[Part]:
     """
     if isinstance(content, str):
         return content
+    if not content:
+        raise refuse("it has no content", "Give it a text or another block")
     return [_part(block, rules) for block in content]
 
 
