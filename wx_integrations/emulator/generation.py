@@ -14,25 +14,32 @@ from wx_integrations.core.wire.text import GenerationParameters, GenerationReque
 from wx_integrations.emulator import render
 from wx_integrations.emulator.bodies import validate
 from wx_integrations.emulator.brain import Finish, Piece, Refusal, Text, Token
-from wx_integrations.emulator.exchange import Frame, Reply
+from wx_integrations.emulator.exchange import Frame, Reply, json_reply
 from wx_integrations.emulator.inference import SSE, Opened, lifecycle_warnings, open_body, whole
+from wx_integrations.emulator.moderation import WARNING, Moderation, by_sentence, report, starred
 from wx_integrations.emulator.refusals import Refused
 from wx_integrations.emulator.service import Route, Visit
 
 
 def generate(visit: Visit) -> Reply:
     """Continue a text."""
-    opened, text, parameters = _read(visit)
+    opened, text, parameters, moderation = _read(visit)
+    refused = _blocked(visit, opened, text, moderation)
+    if refused is not None:
+        return json_reply(200, refused)
     answer = render.Answer.gather(visit.service.brain.generate(opened.card.model_id, text, parameters))
     end = answer.end
+    found = moderation.find(answer.text, "output")
     result: dict[str, Any] = {
-        "generated_text": _shown_input(text, parameters) + answer.text,
+        "generated_text": _shown_input(text, parameters) + starred(answer.text, found),
         "generated_token_count": end.completion_tokens,
         "input_token_count": end.prompt_tokens,
         "stop_reason": end.reason,
     }
     if parameters.decoding_method == "sample":
         result["seed"] = parameters.random_seed or 1
+    if found:
+        result["moderations"] = report(found, "output")
     result |= _token_lists(visit, opened, text, parameters, answer.tokens)
     body = _body(visit, opened, [result], warnings=lifecycle_warnings(visit, opened.card))
     return whole(visit, body, end.completion_tokens)
@@ -40,17 +47,32 @@ def generate(visit: Visit) -> Reply:
 
 def generate_stream(visit: Visit) -> Reply:
     """Continue a text as a stream."""
-    opened, text, parameters = _read(visit)
-    pieces = render.Primed(visit.service.brain.generate(opened.card.model_id, text, parameters))
-    frames = _frames(visit, opened, text, parameters, pieces)
+    opened, text, parameters, moderation = _read(visit)
+    refused = _blocked(visit, opened, text, moderation)
+    if refused is not None:
+        return Reply(200, SSE, iter([render.Events(visit.service.pacing).message(refused)]))
+    made = visit.service.brain.generate(opened.card.model_id, text, parameters)
+    pieces = render.Primed(by_sentence(made) if moderation.watches("output") else made)
+    frames = _frames(visit, opened, text, parameters, pieces, moderation)
     return Reply(200, SSE, render.Frames(frames, [pieces]))
 
 
-def _read(visit: Visit) -> tuple[Opened, str, GenerationParameters]:
+def _blocked(visit: Visit, opened: Opened, text: str, moderation: Moderation) -> dict[str, Any] | None:
+    """Return the only answer to input that moderation refuses; its stop reason is not recorded, `error` is ours."""
+    found = moderation.find(text, "input")
+    if not found:
+        return None
+    read = len(visit.service.brain.tokenize(opened.card.model_id, text))
+    result = {**_result("", 0, "error", read=read), "moderations": report(found, "input")}
+    return _body(visit, opened, [result], warnings=[dict(WARNING)])
+
+
+def _read(visit: Visit) -> tuple[Opened, str, GenerationParameters, Moderation]:
     opened = open_body(visit, "text_generation")
     request = validate(visit, GenerationRequest, opened.rest)
     parameters = request.parameters or GenerationParameters()
     deployed = opened.deployed
+    moderation = Moderation(request.moderations)
     for name in ("prompt_variables", "typical_p"):
         if deployed is None and getattr(parameters, name) is not None:
             raise _refused(f"`parameters.{name}` is for deployments only", f"parameters.{name}")
@@ -60,12 +82,12 @@ def _read(visit: Visit) -> tuple[Opened, str, GenerationParameters]:
         name = "parameters.return_options"
         raise _refused(f"`{name}`: token details need generated_tokens or input_tokens", name)
     if deployed is not None and deployed.template is not None:
-        return opened, _filled(deployed.template, parameters), parameters
+        return opened, _filled(deployed.template, parameters), parameters, moderation
     if request.input is None:
         raise Refused(
             400, "invalid_request_entity", "Invalid request: `input` is a required field", target=("field", "input")
         )
-    return opened, request.input, parameters
+    return opened, request.input, parameters, moderation
 
 
 def _refused(text: str, name: str) -> Refused:
@@ -125,19 +147,28 @@ def _body(
 
 
 def _frames(
-    visit: Visit, opened: Opened, text: str, parameters: GenerationParameters, pieces: Iterator[Piece]
+    visit: Visit,
+    opened: Opened,
+    text: str,
+    parameters: GenerationParameters,
+    pieces: Iterator[Piece],
+    moderation: Moderation,
 ) -> Iterator[Frame]:
     events = render.Events(visit.service.pacing)
     warnings = lifecycle_warnings(visit, opened.card)
     read = len(visit.service.brain.tokenize(opened.card.model_id, text))
     opening = _result(_shown_input(text, parameters), 0, "not_finished", read=read)
     yield events.message(_body(visit, opened, [opening], warnings=warnings))
-    written = 0
+    written = place = 0
     try:
         for piece, last in _with_end(pieces):
             written += 1
             count = last.completion_tokens if last else written
-            result = _result(piece, count, last.reason if last else "not_finished")
+            found = moderation.find(piece, "output", place)
+            result = _result(starred(piece, found, place), count, last.reason if last else "not_finished")
+            place += len(piece)
+            if found:
+                result["moderations"] = report(found, "output")
             yield events.message(_body(visit, opened, [result], warnings=[]), paced=True)
     except Refusal as refusal:
         yield events.message(render.error_of(visit, refusal), event="error")

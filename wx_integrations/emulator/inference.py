@@ -11,6 +11,7 @@ from wx_integrations.core.wire.chat import (
     ChatRequest,
     DeveloperMessage,
     ImagePart,
+    Message,
     SystemMessage,
     UserMessage,
     VideoPart,
@@ -20,6 +21,7 @@ from wx_integrations.emulator import render
 from wx_integrations.emulator.bodies import read_object, validate
 from wx_integrations.emulator.brain import ModelCard, Piece
 from wx_integrations.emulator.exchange import Reply, json_reply
+from wx_integrations.emulator.moderation import WARNING, Moderation, by_sentence, chat_report
 from wx_integrations.emulator.refusals import Refused
 from wx_integrations.emulator.service import (
     Deployed,
@@ -29,6 +31,7 @@ from wx_integrations.emulator.service import (
     missing_function,
     unsupported_model,
 )
+from wx_integrations.emulator.tooluse import text_of
 
 TIME_LIMIT = 600_000
 DEFAULT_TOKENS = 1024
@@ -137,17 +140,45 @@ def chat(visit: Visit) -> Reply:
     """Answer a conversation."""
     opened, request = _read_chat(visit)
     head = _head(visit, opened, "chatcmpl-", _chat_warnings(request))
+    moderation = Moderation(request.moderations)
+    refused = blocked(visit, head, request, moderation)
+    if refused is not None:
+        return json_reply(200, {**refused, "object": "chat.completion", "choices": []})
     answers = [render.Answer.gather(pieces) for pieces in _choices(visit, opened, request)]
     tokens = sum(answer.end.completion_tokens for answer in answers)
-    return whole(visit, render.completion(visit, head, answers), tokens)
+    return whole(visit, render.completion(visit, head, answers, moderation), tokens)
 
 
 def chat_stream(visit: Visit) -> Reply:
     """Answer a conversation as a stream."""
     opened, request = _read_chat(visit)
     head = _head(visit, opened, "chatcmpl-", _chat_warnings(request))
-    choices = [render.Primed(pieces) for pieces in _choices(visit, opened, request)]
-    return Reply(200, SSE, render.chat_stream(visit, head, choices))
+    moderation = Moderation(request.moderations)
+    refused = blocked(visit, head, request, moderation)
+    if refused is not None:
+        return Reply(200, SSE, iter([render.Events(visit.service.pacing).message(refused)]))
+    pieces = _choices(visit, opened, request)
+    if moderation.watches("output"):
+        pieces = [by_sentence(choice) for choice in pieces]
+    return Reply(200, SSE, render.chat_stream(visit, head, list(map(render.Primed, pieces)), moderation))
+
+
+def blocked(visit: Visit, head: render.Head, request: ChatRequest, moderation: Moderation) -> dict[str, Any] | None:
+    """Return the only frame of an answer to input that moderation refuses, None when it does not."""
+    index, message = last_user_message(request)
+    found = moderation.find(text_of(message), "input")
+    if not found:
+        return None
+    body = render.chat_body(head, "chat.completion.chunk", [{"index": 0, "finish_reason": None}])
+    read = len(visit.service.brain.tokenize(head.model_id, text_of(message)))
+    body |= {"usage": {"prompt_tokens": read}, "system": {"warnings": [WARNING]}}
+    return {**body, **chat_report(found, "input", index)}
+
+
+def last_user_message(request: ChatRequest) -> tuple[int, Message]:
+    """Return the place and the last message of the user, or else the last of all."""
+    users = [pair for pair in enumerate(request.messages) if isinstance(pair[1], UserMessage)]
+    return users[-1] if users else (len(request.messages) - 1, request.messages[-1])
 
 
 def _read_chat(visit: Visit) -> tuple[Opened, ChatRequest]:

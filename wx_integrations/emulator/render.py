@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from wx_integrations.emulator.brain import Calling, Finish, Piece, Reasoning, Refusal, Text, Token
 from wx_integrations.emulator.exchange import Frame, compact
+from wx_integrations.emulator.moderation import Moderation, chat_report, joined_reports, starred
 from wx_integrations.emulator.refusals import body_of
 from wx_integrations.emulator.service import Framing, Pacing, Visit
 
@@ -139,16 +140,21 @@ def message_of(visit: Visit, answer: Answer) -> dict[str, Any]:
     return message
 
 
-def completion(visit: Visit, head: Head, answers: Sequence[Answer]) -> dict[str, Any]:
+def completion(visit: Visit, head: Head, answers: Sequence[Answer], moderation: Moderation) -> dict[str, Any]:
     """Return a whole chat answer."""
     choices = []
+    reports: dict[str, Any] = {}
     for index, answer in enumerate(answers):
+        found = moderation.find(answer.text, "output")
+        answer.text = starred(answer.text, found)
+        if found:
+            reports = joined_reports(reports, chat_report(found, "output", index))
         choice = {"index": index, "message": message_of(visit, answer), "finish_reason": answer.end.reason}
         if answer.tokens:
             choice["logprobs"] = logprobs(answer.tokens)
         choices.append(choice)
     usage = usage_of([answer.end for answer in answers])
-    return _body(head, "chat.completion", choices, usage=usage, warnings=head.warnings)
+    return {**chat_body(head, "chat.completion", choices, usage=usage, warnings=head.warnings), **reports}
 
 
 def logprobs(tokens: Iterable[Token]) -> dict[str, Any]:
@@ -168,7 +174,7 @@ def _logprob(text: str, logprob: float) -> dict[str, Any]:
     return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
 
-def _body(
+def chat_body(
     head: Head,
     kind: str,
     choices: list[dict[str, Any]],
@@ -177,6 +183,7 @@ def _body(
     warnings: Sequence[dict[str, Any]] = (),
     created_at: str | None = None,
 ) -> dict[str, Any]:
+    """Return a chat body, or a frame of one, in the recorded order of fields."""
     body: dict[str, Any] = {
         "id": head.id,
         "object": kind,
@@ -220,27 +227,40 @@ class Events:
         return wait
 
 
-def chat_stream(visit: Visit, head: Head, choices: Sequence[Primed[Piece]]) -> Frames:
+def chat_stream(visit: Visit, head: Head, choices: Sequence[Primed[Piece]], moderation: Moderation) -> Frames:
     """Return the frames of a chat stream."""
-    return Frames(_chat_frames(visit, head, choices), choices)
+    return Frames(_chat_frames(visit, head, choices, moderation), choices)
 
 
-def _chat_frames(visit: Visit, head: Head, choices: Sequence[Primed[Piece]]) -> Iterator[Frame]:
+def _chat_frames(visit: Visit, head: Head, choices: Sequence[Primed[Piece]], moderation: Moderation) -> Iterator[Frame]:
     events = Events(visit.service.pacing)
     ends: list[Finish] = []
     try:
         for index, pieces in enumerate(choices):
             opening = [_choice(index, {"role": "assistant", "content": ""})]
             warnings = head.warnings if index == 0 else ()
-            yield events.message(_body(head, "chat.completion.chunk", opening, warnings=warnings))
+            yield events.message(chat_body(head, "chat.completion.chunk", opening, warnings=warnings))
+            written = 0
             for choice in _choices(visit, index, pieces, ends):
-                yield events.message(_body(head, "chat.completion.chunk", [choice]), paced=True)
+                reports, written = _moderated(moderation, choice, written)
+                yield events.message({**chat_body(head, "chat.completion.chunk", [choice]), **reports}, paced=True)
     except Refusal as refusal:
         yield events.message(error_of(visit, refusal), event="error")
         return
     now = visit.service.timestamp()
-    last = _body(head, "chat.completion.chunk", [], usage=usage_of(ends), created_at=now)
+    last = chat_body(head, "chat.completion.chunk", [], usage=usage_of(ends), created_at=now)
     yield from ending(events, visit.service.framing, last)
+
+
+def _moderated(moderation: Moderation, choice: dict[str, Any], written: int) -> tuple[dict[str, Any], int]:
+    """Star out of a delta what must go; returns the report for its frame and the characters written so far."""
+    delta = choice["delta"]
+    text = delta.get("content") or ""
+    found = moderation.find(text, "output", written)
+    if not text or not moderation.watches("output"):
+        return {}, written
+    choice["delta"] = {"role": "assistant", **delta, "content": starred(text, found, written)}
+    return chat_report(found, "output", choice["index"]) if found else {}, written + len(text)
 
 
 def error_of(visit: Visit, refusal: Refusal) -> Any:
