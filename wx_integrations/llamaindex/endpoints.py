@@ -8,6 +8,7 @@ from contextlib import aclosing, closing
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from pydantic import ConfigDict
 
 from wx_integrations.core import calls
 from wx_integrations.core.advice import advice, concerns_model
@@ -23,6 +24,8 @@ S = TypeVar("S")
 
 class Endpoints(DescribedModel):
     """Requests out, responses in. What is sent is built before the first byte of an answer is waited for."""
+
+    model_config = ConfigDict(defer_build=True)  # only the last of the line is ever made
 
     # ------------------------------------------------------------------ chat
 

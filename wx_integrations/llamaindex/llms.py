@@ -17,6 +17,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
+from pydantic import ConfigDict
 
 from wx_integrations.llamaindex import answers
 from wx_integrations.llamaindex.endpoints import amapped, mapped
@@ -34,6 +35,8 @@ class WatsonxLLM(StructuredPrediction):
     and `model` (Model Gateway). Credentials and scope that are not given come
     from WATSONX_* variables. Nothing is sent before the first call.
     """
+
+    model_config = ConfigDict(defer_build=False)
 
     @classmethod
     def class_name(cls) -> str:

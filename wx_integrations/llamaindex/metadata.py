@@ -8,7 +8,7 @@ from typing import Any, Literal
 from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from pydantic import PrivateAttr, ValidationError
+from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError
@@ -25,6 +25,8 @@ _CHAT_LIMIT, _GENERATION_LIMIT = 1024, 20
 
 class DescribedModel(ModelFields, parameters.ParameterFields, FunctionCallingLLM):
     """The settings of an LLM and what follows from them; no request but the refresh."""
+
+    model_config = ConfigDict(defer_build=True)  # only the last of the line is ever made
 
     use_text_generation: bool | None = None
     """Whether to use the text generation endpoint; by default only for models without chat."""

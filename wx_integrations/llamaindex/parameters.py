@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.schemas import inline
@@ -47,6 +47,8 @@ class ParameterFields(BaseModel):
 
     All can be given per call too; a call's win one by one.
     """
+
+    model_config = ConfigDict(defer_build=True)  # only the last of the line is ever made
 
     temperature: float | None = None
     max_new_tokens: int | None = None
