@@ -26,9 +26,11 @@ from wx_integrations.emulator.gateway_shapes import (
     GatewayEmbeddings,
     unsupported_in,
 )
-from wx_integrations.emulator.inference import SSE, check_senses, whole
+from wx_integrations.emulator.inference import check_senses
+from wx_integrations.emulator.opening import SSE, whole
 from wx_integrations.emulator.refusals import Refused, body_of
 from wx_integrations.emulator.service import Route, Visit
+from wx_integrations.emulator.streams import Frames, Primed
 
 DEFAULT_COMPLETION_TOKENS = 16
 _REASONS = {"eos_token": "stop", "stop_sequence": "stop", "max_tokens": "length", "token_limit": "length"}
@@ -201,16 +203,16 @@ def _streamed(
     choices: Sequence[Iterator[Piece]],
     deltas: Any,
 ) -> Reply:
-    sources = [render.Primed(pieces) for pieces in choices]
+    sources = [Primed(pieces) for pieces in choices]
     frames = _frames(visit, request, prefix, sources, deltas)
-    return Reply(200, SSE, render.Frames(frames, sources))
+    return Reply(200, SSE, Frames(frames, sources))
 
 
 def _frames(
     visit: Visit,
     request: GatewayChat | GatewayCompletion,
     prefix: str,
-    sources: Sequence[render.Primed[Piece]],
+    sources: Sequence[Primed[Piece]],
     deltas: Any,
 ) -> Iterator[Frame]:
     chatting = isinstance(request, GatewayChat)

@@ -15,10 +15,11 @@ from wx_integrations.emulator import render
 from wx_integrations.emulator.bodies import validate
 from wx_integrations.emulator.brain import Finish, Piece, Refusal, Text, Token
 from wx_integrations.emulator.exchange import Frame, Reply, json_reply
-from wx_integrations.emulator.inference import SSE, Opened, lifecycle_warnings, open_body, whole
 from wx_integrations.emulator.moderation import WARNING, Moderation, by_sentence, report, starred
+from wx_integrations.emulator.opening import SSE, Opened, lifecycle_warnings, open_body, whole
 from wx_integrations.emulator.refusals import Refused
 from wx_integrations.emulator.service import Route, Visit
+from wx_integrations.emulator.streams import Events, Frames, Primed, closing
 
 
 def generate(visit: Visit) -> Reply:
@@ -50,11 +51,11 @@ def generate_stream(visit: Visit) -> Reply:
     opened, text, parameters, moderation = _read(visit)
     refused = _blocked(visit, opened, text, moderation)
     if refused is not None:
-        return Reply(200, SSE, iter([render.Events(visit.service.pacing).message(refused)]))
+        return Reply(200, SSE, iter([Events(visit.service.pacing).message(refused)]))
     made = visit.service.brain.generate(opened.card.model_id, text, parameters)
-    pieces = render.Primed(by_sentence(made) if moderation.watches("output") else made)
+    pieces = Primed(by_sentence(made) if moderation.watches("output") else made)
     frames = _frames(visit, opened, text, parameters, pieces, moderation)
-    return Reply(200, SSE, render.Frames(frames, [pieces]))
+    return Reply(200, SSE, Frames(frames, [pieces]))
 
 
 def _blocked(visit: Visit, opened: Opened, text: str, moderation: Moderation) -> dict[str, Any] | None:
@@ -154,7 +155,7 @@ def _frames(
     pieces: Iterator[Piece],
     moderation: Moderation,
 ) -> Iterator[Frame]:
-    events = render.Events(visit.service.pacing)
+    events = Events(visit.service.pacing)
     warnings = lifecycle_warnings(visit, opened.card)
     read = len(visit.service.brain.tokenize(opened.card.model_id, text))
     opening = _result(_shown_input(text, parameters), 0, "not_finished", read=read)
@@ -173,7 +174,7 @@ def _frames(
     except Refusal as refusal:
         yield events.message(render.error_of(visit, refusal), event="error")
         return
-    yield from render.closing(events, visit.service.framing)
+    yield from closing(events, visit.service.framing)
 
 
 def _result(text: str, written: int, reason: str, *, read: int = 0) -> dict[str, Any]:

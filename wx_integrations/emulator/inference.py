@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from wx_integrations.core.wire.chat import (
@@ -18,120 +17,22 @@ from wx_integrations.core.wire.chat import (
 )
 from wx_integrations.core.wire.text import EmbeddingsRequest, RerankRequest, TokenizationRequest
 from wx_integrations.emulator import render
-from wx_integrations.emulator.bodies import read_object, validate
+from wx_integrations.emulator.bodies import validate
 from wx_integrations.emulator.brain import ModelCard, Piece
 from wx_integrations.emulator.exchange import Reply, json_reply
 from wx_integrations.emulator.moderation import WARNING, Moderation, by_sentence, chat_report
+from wx_integrations.emulator.opening import SSE, Opened, can, lifecycle_warnings, open_body, whole
 from wx_integrations.emulator.refusals import Refused
 from wx_integrations.emulator.service import (
     Deployed,
     Route,
     Visit,
-    missing_deployment,
-    missing_function,
-    unsupported_model,
 )
+from wx_integrations.emulator.streams import Events, Primed
 from wx_integrations.emulator.tooluse import text_of
 
 TIME_LIMIT = 600_000
 DEFAULT_TOKENS = 1024
-SSE = {"content-type": "text/event-stream"}
-
-# --------------------------------------------------------------------------- who answers
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A request after its envelope: the model, the deployment if it is one, and the rest of the body."""
-
-    card: ModelCard
-    rest: dict[str, Any]
-    deployed: Deployed | None = None
-
-
-def open_body(visit: Visit, function: str | None) -> Opened:
-    """Read the body and find who answers.
-
-    Args:
-        function: what the model must be able to do, None for anything.
-
-    Raises:
-        Refused: no JSON, no scope, no such model or deployment, or one that cannot do it.
-    """
-    data = read_object(visit)
-    if "deployment" in visit.arguments:
-        return _open_deployment(visit, data, function)
-    model_id = data.pop("model_id", None)
-    if model_id is None:
-        raise Refused(
-            400,
-            "invalid_request_entity",
-            "Invalid request: `model_id` is a required field",
-            target=("field", "model_id"),
-        )
-    if not isinstance(model_id, str):
-        raise Refused(
-            400, "json_type_error", "Invalid request: `model_id` must be a string", target=("field", "model_id")
-        )
-    check_scope(visit, data.pop("project_id", None), data.pop("space_id", None))
-    card = visit.service.card(model_id)
-    if card is None or any(stage["id"] == "withdrawn" for stage in reached(visit, card)):
-        raise unsupported_model(model_id)
-    _can(card, function)
-    return Opened(card, data)
-
-
-def _open_deployment(visit: Visit, data: dict[str, Any], function: str | None) -> Opened:
-    for name in ("model_id", "project_id", "space_id"):
-        if name in data and visit.service.strict:
-            message = f"Invalid request: `{name}` is not a known field; the deployment says which model and where"
-            raise Refused(400, "json_validation_error", message, target=("field", name))
-        data.pop(name, None)
-    name = visit.arguments["deployment"]
-    if visit.service.deployments is None:
-        fitting = [card for card in visit.service.brain.cards if function is None or function in card.functions]
-        if not fitting:
-            raise missing_deployment(name)
-        return Opened(fitting[0], data, Deployed(fitting[0].model_id))
-    deployed = visit.service.deployments.get(name)
-    card = visit.service.card(deployed.model_id) if deployed else None
-    if deployed is None or card is None:
-        raise missing_deployment(name)
-    _can(card, function)
-    return Opened(card, data, deployed)
-
-
-def check_scope(visit: Visit, project_id: Any, space_id: Any) -> None:
-    """Check that a request names the project or the space it runs in.
-
-    Raises:
-        Refused: neither, both (when strict), not text, or one that does not exist.
-    """
-    for name, value in (("project_id", project_id), ("space_id", space_id)):
-        if value is not None and not (isinstance(value, str) and value):
-            raise Refused(400, "json_type_error", f"Invalid request: `{name}` must be a string", target=("field", name))
-    if project_id is None and space_id is None:
-        message = "Invalid request: either `project_id` or `space_id` is required"
-        raise Refused(400, "invalid_request_entity", message, target=("field", "project_id"))
-    if project_id is not None and space_id is not None and visit.service.strict:
-        message = "Invalid request: give either `project_id` or `space_id`, not both"
-        raise Refused(400, "invalid_request_entity", message, target=("field", "space_id"))
-    name, value = ("project_id", project_id) if project_id is not None else ("space_id", space_id)
-    if visit.service.projects is not None and value not in visit.service.projects:
-        message = f"{name} {value} is not associated with a WML instance"
-        raise Refused(403, "no_associated_service_instance_error", message)
-
-
-def reached(visit: Visit, card: ModelCard) -> list[Mapping[str, Any]]:
-    """Return the lifecycle stages that a model has reached."""
-    today = visit.service.timestamp()[:10]
-    return [stage for stage in card.lifecycle if str(stage.get("start_date", "")) <= today]
-
-
-def _can(card: ModelCard, function: str | None) -> None:
-    if function is not None and function not in card.functions:
-        raise missing_function(card.model_id, function)
-
 
 # --------------------------------------------------------------------------- chat
 
@@ -156,11 +57,11 @@ def chat_stream(visit: Visit) -> Reply:
     moderation = Moderation(request.moderations)
     refused = blocked(visit, head, request, moderation)
     if refused is not None:
-        return Reply(200, SSE, iter([render.Events(visit.service.pacing).message(refused)]))
+        return Reply(200, SSE, iter([Events(visit.service.pacing).message(refused)]))
     pieces = _choices(visit, opened, request)
     if moderation.watches("output"):
         pieces = [by_sentence(choice) for choice in pieces]
-    return Reply(200, SSE, render.chat_stream(visit, head, list(map(render.Primed, pieces)), moderation))
+    return Reply(200, SSE, render.chat_stream(visit, head, list(map(Primed, pieces)), moderation))
 
 
 def blocked(visit: Visit, head: render.Head, request: ChatRequest, moderation: Moderation) -> dict[str, Any] | None:
@@ -208,7 +109,7 @@ def check_senses(card: ModelCard, request: ChatRequest) -> None:
     for message in request.messages:
         if isinstance(message, UserMessage) and isinstance(message.content, list):
             for part in message.content:
-                _can(card, needs.get(type(part)))
+                can(card, needs.get(type(part)))
 
 
 def _templated(deployed: Deployed | None, request: ChatRequest) -> ChatRequest:
@@ -250,25 +151,6 @@ def _head(visit: Visit, opened: Opened, prefix: str, warnings: list[dict[str, An
         created_at=visit.service.timestamp(),
         warnings=[*lifecycle_warnings(visit, opened.card), *warnings],
     )
-
-
-def lifecycle_warnings(visit: Visit, card: ModelCard) -> list[dict[str, Any]]:
-    """Return the notice that a deprecated model's answers carry."""
-    stages = [stage for stage in reached(visit, card) if stage["id"] in ("deprecated", "constricted")]
-    if not stages:
-        return []
-    others = ", ".join(stages[-1].get("alternative_model_ids", ())) or "none"
-    text = (
-        f"Model '{card.model_id}' is {stages[-1]['id']} since {stages[-1]['start_date']}. Alternative models: {others}"
-    )
-    return [{"message": text}]
-
-
-def whole(visit: Visit, body: Any, tokens: int) -> Reply:
-    """Return a whole answer, as late as its tokens take."""
-    reply = json_reply(200, body)
-    pacing = visit.service.pacing
-    return Reply(200, reply.headers, reply.body, wait=pacing.first + pacing.each * max(0, tokens - 1))
 
 
 # --------------------------------------------------------------------------- embeddings, rerank, tokenization

@@ -7,18 +7,17 @@ Source: recordings in the official SDKs' tests, 2025 and 2026.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from wx_integrations.emulator.brain import Calling, Finish, Piece, Reasoning, Refusal, Text, Token
-from wx_integrations.emulator.exchange import Frame, compact
+from wx_integrations.emulator.exchange import Frame
 from wx_integrations.emulator.moderation import Moderation, chat_report, joined_reports, starred
 from wx_integrations.emulator.refusals import body_of
-from wx_integrations.emulator.service import Framing, Pacing, Visit
+from wx_integrations.emulator.service import Framing, Visit
+from wx_integrations.emulator.streams import Events, Frames, Primed, closing
 
-T = TypeVar("T")
 ARGUMENT_PIECE = 12
 """Characters of a tool call's arguments in one delta."""
 
@@ -67,48 +66,6 @@ class Answer:
         if self.finish is None:
             raise RuntimeError("the brain's answer has no Finish")
         return self.finish
-
-
-class Primed(Generic[T]):
-    """The same pieces with the first one already made, so that a refusal shows before the answer begins."""
-
-    def __init__(self, pieces: Iterable[T]) -> None:
-        self._pieces = iter(pieces)
-        self._first = list(itertools.islice(self._pieces, 1))
-
-    def __iter__(self) -> Iterator[T]:
-        return self
-
-    def __next__(self) -> T:
-        return self._first.pop() if self._first else next(self._pieces)
-
-    def close(self) -> None:
-        """Stop whoever makes the pieces."""
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
-
-
-class Frames:
-    """The frames of a stream; closing them stops the sources, also when no frame was taken yet."""
-
-    def __init__(self, frames: Iterator[Frame], sources: Sequence[Primed[Piece]]) -> None:
-        self._frames = frames
-        self._sources = sources
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self
-
-    def __next__(self) -> Frame:
-        return next(self._frames)
-
-    def close(self) -> None:
-        """Stop the stream and the brain behind it."""
-        close = getattr(self._frames, "close", None)
-        if close is not None:
-            close()
-        for source in self._sources:
-            source.close()
 
 
 # --------------------------------------------------------------------------- chat, whole
@@ -204,29 +161,6 @@ def chat_body(
 # --------------------------------------------------------------------------- chat, streamed
 
 
-class Events:
-    """Numbers and encodes the events of one stream of `/ml/v1`."""
-
-    def __init__(self, pacing: Pacing) -> None:
-        self._numbers = itertools.count(1)
-        self._pacing = pacing
-        self._begun = False
-
-    def message(self, value: Any, *, paced: bool = False, event: str = "message") -> Frame:
-        """Return an event; `paced` ones carry tokens and so take their time."""
-        text = f"id: {next(self._numbers)}\nevent: {event}\ndata: ".encode()
-        return Frame(text + compact(value) + b"\n\n", self._wait() if paced else 0.0)
-
-    def bare(self, event: str) -> Frame:
-        """Return an event without data."""
-        return Frame(f"id: {next(self._numbers)}\nevent: {event}\n\n".encode())
-
-    def _wait(self) -> float:
-        wait = self._pacing.each if self._begun else self._pacing.first
-        self._begun = True
-        return wait
-
-
 def chat_stream(visit: Visit, head: Head, choices: Sequence[Primed[Piece]], moderation: Moderation) -> Frames:
     """Return the frames of a chat stream."""
     return Frames(_chat_frames(visit, head, choices, moderation), choices)
@@ -275,14 +209,6 @@ def ending(events: Events, framing: Framing, last: dict[str, Any]) -> Iterator[F
         return
     yield events.message(last)
     yield from closing(events, framing)
-
-
-def closing(events: Events, framing: Framing) -> Iterator[Frame]:
-    """Yield the close event of older recordings, if the framing asks for one."""
-    if framing.ending == "close_empty":
-        yield events.message({}, event="close")
-    elif framing.ending == "close_bare":
-        yield events.bare("close")
 
 
 def _choice(index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
