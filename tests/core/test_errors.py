@@ -18,6 +18,7 @@ from wx_integrations.core.errors import (
     InvalidRequest,
     NotFound,
     OutputTruncated,
+    PartialFailure,
     RateLimited,
     ServiceError,
     StreamBroken,
@@ -324,6 +325,7 @@ EVERY_ERROR: list[WatsonxError] = [
     StreamBroken("m", event="e", code="c", trace="t", arrived=(1, "two"), hint="h"),
     OutputTruncated("m", text="half", hint="h"),
     UnexpectedResponse("m", status=200, excerpt="<html>", hint="h"),
+    PartialFailure("m", done={0: [0.5]}, failed={}, untried=(2,), input_token_count=7, hint="h"),
 ]
 
 

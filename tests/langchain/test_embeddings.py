@@ -179,7 +179,7 @@ async def test_what_is_wrong_in_a_call_is_refused_before_anything_is_sent(
 
 
 async def test_empty_texts_are_refused_by_index(shelf: Shelf, twins: Twins) -> None:
-    with pytest.raises(ConfigurationError, match=r"number 1, 3 are empty texts") as raised:
+    with pytest.raises(ConfigurationError, match=r"texts\[1\] is empty; texts\[3\] is empty. Leave") as raised:
         await twins.call(shelf.embeddings(), "embed_documents", ["a", "", "b", " \n"])
     assert raised.value.field == "texts"
     assert len(shelf.emulator.journal) == 0

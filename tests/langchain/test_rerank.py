@@ -14,8 +14,8 @@ from langchain_core.runnables import RunnableLambda
 from tests.langchain.chatting import PROJECT, URL
 from tests.langchain.retrieving import RERANK_MODEL, Shelf, Twins
 from wx_integrations import ConfigurationError
-from wx_integrations.core.bulk import places_of
 from wx_integrations.core.errors import UnexpectedResponse
+from wx_integrations.core.ranker import scores_of
 from wx_integrations.core.wire.text import RankedPassage, Ranking
 from wx_integrations.emulator.brain import Ranked as Thought
 from wx_integrations.emulator.deterministic import DeterministicBrain
@@ -202,9 +202,9 @@ async def test_what_is_wrong_in_a_call_is_refused_before_anything_is_sent(
 
 def test_an_index_out_of_range_is_not_believed() -> None:
     with pytest.raises(UnexpectedResponse, match="ranks number 2"):
-        places_of(Ranking(results=[RankedPassage(index=2, score=1.0)]), 0, 2)
+        scores_of(Ranking(results=[RankedPassage(index=2, score=1.0)]), 2)
     with pytest.raises(UnexpectedResponse, match="twice"):
-        places_of(Ranking(results=[RankedPassage(index=0, score=1.0)] * 2), 0, 2)
+        scores_of(Ranking(results=[RankedPassage(index=0, score=1.0)] * 2), 2)
 
 
 def test_pickles_without_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ would take the model's own tokenizer or a request per text.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -141,36 +140,44 @@ def batches(texts: Iterable[str], room: Room | None = None) -> Iterator[Batch]:
 # --------------------------------------------------------------------------- what may be sent
 
 _SHOWN = 5
+_HINT = "Leave it out, or set empty='send' to leave it to the service"
 
 
-def check_texts(texts: Sequence[Any], name: str, *, allow_empty: bool, start: int = 0) -> None:
-    """Refuse what is not text, and texts without any if asked.
+def flaw_of(text: Any, index: int, name: str, *, allow_empty: bool) -> ConfigurationError | None:
+    """Return what makes a text unfit to be sent, if anything does.
 
     Args:
+        index: the text's.
         name: the argument's name, for the message.
         allow_empty: whether empty texts are sent as they are.
-        start: the first text's index.
+    """
+    if not isinstance(text, str):
+        return ConfigurationError(f"{name}[{index}] is {type(text).__name__}, not text", field=name)
+    if not allow_empty and (not text or text.isspace()):
+        return ConfigurationError(f"{name}[{index}] is empty", hint=_HINT, field=name)
+    return None
+
+
+def check_texts(texts: Sequence[Any], name: str, *, allow_empty: bool) -> None:
+    """Refuse what is no list of texts, and empty texts unless allowed.
 
     Raises:
-        ConfigurationError: names the indices.
+        ConfigurationError: names the first indices.
     """
     if isinstance(texts, str | bytes):
         raise ConfigurationError(
             f"{name} is a single {type(texts).__name__}", hint=f"Give a list of texts: {name}=[...]", field=name
         )
-    wrong = [(index, text) for index, text in enumerate(texts, start) if not isinstance(text, str)]
-    if wrong:
-        index, text = wrong[0]
-        raise ConfigurationError(f"{name}[{index}] is {type(text).__name__}, not text", field=name)
-    if allow_empty:
-        return
-    empty = [index for index, text in enumerate(texts, start) if not text or text.isspace()]
-    if empty:
-        shown = ", ".join(map(str, itertools.islice(empty, _SHOWN)))
-        more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
-        what = "is an empty text" if len(empty) == 1 else "are empty texts"
-        raise ConfigurationError(
-            f"{name}: number {shown}{more} {what}, which has no meaning to embed",
-            hint="Leave them out, or set empty='send' to leave it to the service",
-            field=name,
-        )
+    flaws = []
+    for index, text in enumerate(texts):
+        if isinstance(text, str) and text and (allow_empty or not text.isspace()):
+            continue
+        flaw = flaw_of(text, index, name, allow_empty=allow_empty)
+        if flaw is not None:
+            flaws.append((index, flaw))
+    if len(flaws) == 1:
+        raise flaws[0][1]
+    if flaws:
+        shown = "; ".join(flaw.message for _, flaw in flaws[:_SHOWN])
+        more = f"; and {len(flaws) - _SHOWN} more" if len(flaws) > _SHOWN else ""
+        raise ConfigurationError(shown + more, hint=flaws[0][1].hint, field=name)

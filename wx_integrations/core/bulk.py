@@ -1,31 +1,24 @@
-"""Many texts to vectors or scores: batched, bounded, in order; one object for both colours.
-
-```python
-embedder = Embedder(Session.of(connection), Model("ibm/granite-embedding-278m-multilingual", project_id="..."))
-embedder.embed(texts).vectors            # or: (await embedder.aembed(texts)).vectors
-```
-"""
+"""What bulk embedding and bulk ranking have in common: bounds, and a job at work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
 
-from wx_integrations.core import calls
-from wx_integrations.core.batching import MAX_BYTES, MAX_TEXTS, Room, batches, check_texts
-from wx_integrations.core.calls import Call, Target
-from wx_integrations.core.errors import ConfigurationError, UnexpectedResponse
+from wx_integrations.core.batching import MAX_BYTES, MAX_TEXTS, Batch, Room, flaw_of
+from wx_integrations.core.crew import Answered, arun, run
+from wx_integrations.core.errors import ConfigurationError, WatsonxError
+from wx_integrations.core.jobs import ROUNDS, Done, Job
+from wx_integrations.core.limiter import Caller
+from wx_integrations.core.progress import Bar, Progress, Watcher
 from wx_integrations.core.session import Session
-from wx_integrations.core.wire.text import (
-    EmbeddingParameters,
-    Embeddings,
-    Ranking,
-    RerankParameters,
-    RerankReturnOptions,
-)
 
-Vector = list[float]
+R = TypeVar("R")
+OnFailure = Callable[[int, WatsonxError], object]
+"""Is told the index of a text that failed, and why."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +29,8 @@ class Bounds:
         batch_size: texts in a request, up to 1000.
         batch_tokens: estimated tokens in a request; None for no bound.
         batch_bytes: bytes of text in a request; None for no bound.
-        max_concurrency: requests at a time; None lets the service decide.
-        requests_per_second: None lets the service decide.
+        max_concurrency: requests at a time, of all that have the same bounds; None lets the service decide.
+        requests_per_second: of all that have the same bounds; None lets the service decide.
         empty: what to do with a text without any characters: "refuse", or "send" it as it is.
 
     Raises:
@@ -67,149 +60,132 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """Vectors in the order of their texts, and what they took.
+class Watching:
+    """Who is told how far a job is.
 
     Attributes:
-        input_token_count: tokens the service read.
+        on_progress: is called after every batch.
+        show_progress: show a bar.
     """
 
-    vectors: list[Vector] = field(repr=False)
-    input_token_count: int = 0
+    on_progress: Watcher | None = None
+    show_progress: bool = False
 
 
-@dataclass(frozen=True)
-class Place:
-    """One document's place: its index among the documents and its score (an unbounded logit)."""
+class Work(Generic[R]):
+    """A job at work: its place in the limiter, and who watches it.
 
-    index: int
-    score: float
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """Documents' places, best first, and what they took."""
-
-    places: list[Place]
-    input_token_count: int = 0
-
-
-@dataclass(frozen=True)
-class Embedder:
-    """Embeds any number of texts."""
-
-    session: Session
-    target: Target
-    parameters: EmbeddingParameters | None = None
-    bounds: Bounds = Bounds()
-
-    def embed(self, texts: Sequence[str]) -> Embedded:
-        """Embed texts; none need no request."""
-        calls, vectors, count = self._calls(texts), [], 0
-        for call, wanted in calls:
-            answer = self.session.client.run(call)
-            vectors += vectors_of(answer, wanted)
-            count += answer.input_token_count
-        return Embedded(vectors, count)
-
-    async def aembed(self, texts: Sequence[str]) -> Embedded:
-        """Embed texts; none need no request."""
-        calls, vectors, count = self._calls(texts), [], 0
-        for call, wanted in calls:
-            answer = await self.session.async_client.run(call)
-            vectors += vectors_of(answer, wanted)
-            count += answer.input_token_count
-        return Embedded(vectors, count)
-
-    def _calls(self, texts: Sequence[str]) -> list[tuple[Call[Embeddings], int]]:
-        check_texts(texts, "texts", allow_empty=self.bounds.empty == "send")
-        cut = self.parameters.truncate_input_tokens if self.parameters else None
-        return [
-            (calls.embed(self.target, batch.texts, self.parameters), len(batch.texts))
-            for batch in batches(texts, self.bounds.room(cut))
-        ]
-
-
-def vectors_of(answer: Embeddings, wanted: int) -> list[Vector]:
-    """Return the vectors of an answer.
-
-    Raises:
-        UnexpectedResponse: there are not as many as texts were sent.
-    """
-    if len(answer.results) != wanted:
-        raise UnexpectedResponse(f"{wanted} texts were sent, but {len(answer.results)} embeddings came back")
-    return [item.embedding for item in answer.results]
-
-
-@dataclass(frozen=True)
-class Ranker:
-    """Orders any number of documents by how well they answer a query.
-
-    Attributes:
-        top_n: how many to return, all without it.
-        score_threshold: the least score to return.
+    Args:
+        cut: tokens to which the service cuts each text.
+        noun: what the texts are called in messages.
+        total: how many there are, if that is known.
+        stream: the texts come bit by bit: each is checked as it comes, and the results keep their order.
     """
 
-    session: Session
-    target: Target
-    parameters: RerankParameters | None = None
-    bounds: Bounds = Bounds(empty="send")
-    top_n: int | None = None
-    score_threshold: float | None = None
+    def __init__(
+        self,
+        session: Session,
+        bounds: Bounds,
+        *,
+        cut: int | None = None,
+        noun: str = "texts",
+        total: int | None = None,
+        stream: bool = False,
+        watching: Watching | None = None,
+    ) -> None:
+        watching = watching or Watching()
+        self.job: Job[R] = Job(
+            bounds.room(cut),
+            noun=noun,
+            ordered=stream,
+            rounds=ROUNDS if session.connection.retry.retry_total else 0,
+            flaw=partial(flaw_of, name=noun, allow_empty=bounds.empty == "send") if stream else None,
+        )
+        self._limiter = session.limiter
+        self._caller = Caller(self._limiter.lane(bounds.max_concurrency, bounds.requests_per_second), bulk=True)
+        self._total = total
+        self._began = self._limiter.clock()
+        self._bar = Bar(noun, total) if watching.show_progress else None
+        self._watchers = [watcher for watcher in (watching.on_progress, self._bar) if watcher is not None]
 
-    def rank(self, query: str, documents: Sequence[str]) -> Ranked:
-        """Order documents, best first; none need no request."""
-        places, count = [], 0
-        for call, start, wanted in self._calls(query, documents):
-            answer = self.session.client.run(call)
-            places += places_of(answer, start, wanted)
-            count += answer.input_token_count
-        return Ranked(best(places, self.top_n, self.score_threshold), count)
+    def pieces(self, texts: Iterable[str], send: Callable[[Batch], Answered[R]]) -> Generator[Done[R], None, None]:
+        """Yield the pieces of the outcome; see `crew.run`."""
+        with closing(run(self.job, texts, send, self._limiter, self._caller, self._watch)) as pieces, closing(self):
+            yield from pieces
 
-    async def arank(self, query: str, documents: Sequence[str]) -> Ranked:
-        """Order documents, best first; none need no request."""
-        places, count = [], 0
-        for call, start, wanted in self._calls(query, documents):
-            answer = await self.session.async_client.run(call)
-            places += places_of(answer, start, wanted)
-            count += answer.input_token_count
-        return Ranked(best(places, self.top_n, self.score_threshold), count)
+    async def apieces(
+        self, texts: Iterable[str] | AsyncIterable[str], send: Callable[[Batch], Awaitable[Answered[R]]]
+    ) -> AsyncGenerator[Done[R], None]:
+        """Yield the pieces of the outcome; see `crew.arun`."""
+        running = arun(self.job, texts, send, self._limiter, self._caller, self._watch)
+        async with aclosing(running) as pieces:
+            with closing(self):
+                async for piece in pieces:
+                    yield piece
 
-    def _calls(self, query: str, documents: Sequence[str]) -> list[tuple[Call[Ranking], int, int]]:
-        check_texts(documents, "documents", allow_empty=self.bounds.empty == "send")
-        cut = self.parameters.truncate_input_tokens if self.parameters else None
-        return [
-            (self._call(query, batch.texts), batch.start, len(batch.texts))
-            for batch in batches(documents, self.bounds.room(cut))
-        ]
+    def _watch(self, in_flight: int) -> None:
+        if not self._watchers:
+            return
+        job = self.job
+        progress = Progress(
+            texts=job.texts,
+            failed=len(job.failed),
+            total=self._total,
+            input_token_count=job.input_token_count,
+            requests=job.batches,
+            refusals=self._caller.refusals,
+            in_flight=in_flight,
+            seconds=self._limiter.clock() - self._began,
+        )
+        for watcher in self._watchers:
+            watcher(progress)
 
-    def _call(self, query: str, documents: list[str]) -> Call[Ranking]:
-        parameters = self.parameters
-        if self.top_n is not None:
-            parameters = parameters or RerankParameters()
-            options = parameters.return_options or RerankReturnOptions()
-            few = options.model_copy(update={"top_n": min(self.top_n, len(documents))})
-            parameters = parameters.model_copy(update={"return_options": few})
-        return calls.rerank(self.target, query, documents, parameters)
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    # ------------------------------------------------------------------ bit by bit
+
+    def told(self, piece: Done[R], on_failure: OnFailure | None) -> Iterable[R | None]:
+        """Return a piece's results; a failure is told and becomes None, or is raised when nobody is to be told."""
+        if piece.error is None:
+            return piece.results
+        if on_failure is None:
+            failure = self.job.failure(self.job.leftover())
+            assert failure is not None
+            raise failure
+        on_failure(piece.start, piece.error)
+        return (None,)
+
+    def finish(self) -> None:
+        """Raise what ended the job early."""
+        failure = self.job.failure(self.job.leftover()) if self.job.stopped_by is not None else None
+        if failure is not None:
+            raise failure
 
 
-def places_of(answer: Ranking, start: int, wanted: int) -> list[Place]:
-    """Return the places of a batch whose first document has the index `start`.
+class Whole(Generic[R]):
+    """The results of all texts, put in their places as they come."""
 
-    Raises:
-        UnexpectedResponse: one is not among the documents sent, or is there twice.
-    """
-    seen = {item.index for item in answer.results}
-    if len(seen) != len(answer.results):
-        raise UnexpectedResponse("the answer ranks a document twice")
-    for index in seen:
-        if not 0 <= index < wanted:
-            raise UnexpectedResponse(f"{wanted} documents were sent, but the answer ranks number {index}")
-    return [Place(start + item.index, item.score) for item in answer.results]
+    def __init__(self, total: int) -> None:
+        self.results: list[Any] = [None] * total
+        self._spans: list[tuple[int, int]] = []
 
+    def add(self, piece: Done[R]) -> None:
+        if piece.error is None:
+            self.results[piece.start : piece.end] = piece.results
+            self._spans.append((piece.start, piece.end))
 
-def best(places: list[Place], top_n: int | None, score_threshold: float | None) -> list[Place]:
-    """Return places by score, best first; equal scores keep the documents' order."""
-    if score_threshold is not None:
-        places = [place for place in places if place.score >= score_threshold]
-    return sorted(places, key=lambda place: (-place.score, place.index))[:top_n]
+    def finish(self, job: Job[R]) -> list[R]:
+        """Return the results.
+
+        Raises:
+            PartialFailure: some are missing; it carries the others.
+        """
+        if job.failed or job.stopped_by is not None:
+            done = {index: self.results[index] for start, end in self._spans for index in range(start, end)}
+            failure = job.failure(done, len(self.results))
+            if failure is not None:
+                raise failure
+        return self.results

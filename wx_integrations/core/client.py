@@ -49,7 +49,7 @@ class Shared:
         self.waiting = waiting or Waiting()
         self.cell = auth.TokenCell(self.waiting.clock)
         self.auth = self._auth(connection.token_source, dict(connection.headers or {}))
-        self.limiter = Limiter(self.waiting.clock)
+        self.limiter = Limiter(waiting.clock) if waiting else Limiter.of(connection.account_key)
         self.generation = 0
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None

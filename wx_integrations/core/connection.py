@@ -60,6 +60,7 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
 }
 _LIVE = ("httpx_client", "async_httpx_client")
 _SCOPES = ("project_id", "space_id")
+_ACCOUNT = ("url", *SECRETS, "token_function", "atoken_function", "username", "trusted_profile_id", "auth_type", *_LIVE)
 _POLICY = ("retry_total", "retry_backoff_factor", "retry_status_forcelist", "retry_max_wait", "retry_time_budget")
 _TIMEOUTS = ("connect", "read", "write", "pool")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -252,6 +253,11 @@ class Connection(BaseModel):
     def login_key(self) -> tuple[Any, ...]:
         """What must be equal for two connections to share a session: all but the project or space."""
         return tuple(_hashable(getattr(self, name)) for name in type(self).model_fields if name not in _SCOPES)
+
+    @cached_property
+    def account_key(self) -> tuple[Any, ...]:
+        """What must be equal for two connections to share the service's limits: who asks whom, and through what."""
+        return tuple(_hashable(getattr(self, name)) for name in _ACCOUNT)
 
     @property
     def _key(self) -> tuple[Any, ...]:

@@ -13,7 +13,8 @@ WatsonxError
 │   └── Unavailable       5xx
 ├── StreamBroken                           the answer began and failed
 ├── OutputTruncated                        structured output hit the token limit
-└── UnexpectedResponse                     an answer could not be understood
+├── UnexpectedResponse                     an answer could not be understood
+└── PartialFailure                         some of many texts failed; the others' results come along
 ```
 
 Messages state facts and the next step, never a secret. Every error pickles.
@@ -235,6 +236,45 @@ class UnexpectedResponse(WatsonxError):
         self, message: str, *, status: int | None = None, excerpt: str | None = None, hint: str | None = None
     ) -> None:
         super().__init__(message, status=status, excerpt=excerpt, hint=hint)
+
+
+class PartialFailure(WatsonxError):
+    """Some of many texts could not be processed; nothing that succeeded is lost.
+
+    Attributes:
+        done: the results, by index of their text.
+        failed: what went wrong, by index of its text.
+        untried: indices of texts that were not sent, or had no outcome, because the job ended early.
+        cause: what ended it, if it ended early.
+        input_token_count: tokens the service read.
+    """
+
+    done: dict[int, Any]
+    failed: dict[int, WatsonxError]
+    untried: tuple[int, ...]
+    cause: WatsonxError | None
+    input_token_count: int
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        done: dict[int, Any],
+        failed: dict[int, WatsonxError],
+        untried: tuple[int, ...] = (),
+        cause: WatsonxError | None = None,
+        input_token_count: int = 0,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            hint=hint,
+            done=done,
+            failed=failed,
+            untried=untried,
+            cause=cause,
+            input_token_count=input_token_count,
+        )
 
 
 # --------------------------------------------------------------------------- from an answer

@@ -1,4 +1,4 @@
-"""One limiter per session: every adapter's requests pass it, whatever their thread or event loop.
+"""One limiter per account: every adapter's requests pass it, whatever their session, thread or event loop.
 
 It holds requests up only when the service has said how much it bears (see
 `pace`) or a user has set a bound. What waits is served in turns: a caller that
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from wx_integrations.core.pace import MOST, NOTHING, REFUSALS, Pace, Signals
 
@@ -125,8 +127,12 @@ class Waiter:
         self.granted = False
 
 
+_limiters: weakref.WeakValueDictionary[tuple[Any, ...], Limiter] = weakref.WeakValueDictionary()
+_registry = threading.Lock()
+
+
 class Limiter:
-    """Shared by all clients of a session; safe for threads and event loops.
+    """Shared by all clients of an account; safe for threads and event loops.
 
     Args:
         clock: seconds that only go forward.
@@ -139,6 +145,15 @@ class Limiter:
         """Calls that belong to no job."""
         self.start_afresh()
         self._lanes: dict[tuple[int | None, float | None], Lane] = {}
+
+    @classmethod
+    def of(cls, account: tuple[Any, ...]) -> Limiter:
+        """Return the limiter of an account, which sessions with other timeouts or retries share."""
+        with _registry:
+            limiter = _limiters.get(account)
+            if limiter is None:
+                limiter = _limiters[account] = cls()
+            return limiter
 
     def start_afresh(self) -> None:
         """Forget who was under way, in a forked child."""

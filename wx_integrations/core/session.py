@@ -15,7 +15,7 @@ _lock = threading.Lock()
 
 
 class Session:
-    """One token, one TLS setting, one synchronous client and one asynchronous client per event loop.
+    """One token, one limiter, one TLS setting, one synchronous client and one asynchronous client per event loop.
 
     `Session.of` gives everyone with an equal connection (the project or space
     aside, which goes with each call) the same session for as long as somebody
@@ -26,6 +26,7 @@ class Session:
     def __init__(self, connection: Connection, *, waiting: Waiting | None = None) -> None:
         shared = Shared(connection, waiting)
         self.connection = connection
+        self.limiter = shared.limiter
         self.client = Client(shared=shared)
         self.async_client = AsyncClient(shared=shared)
 

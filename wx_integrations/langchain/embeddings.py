@@ -9,8 +9,9 @@ from langchain_core.embeddings import Embeddings
 from pydantic import Field, ValidationError
 
 from wx_integrations.core.batching import MAX_BYTES, MAX_TEXTS
-from wx_integrations.core.bulk import Bounds, Embedded, Embedder
+from wx_integrations.core.bulk import Bounds
 from wx_integrations.core.calls import embed
+from wx_integrations.core.embedder import Embedded, Embedder
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ModelFields
 from wx_integrations.core.wire.text import EmbeddingParameters

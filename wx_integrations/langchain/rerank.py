@@ -12,10 +12,11 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import Field, ValidationError
 
 from wx_integrations.core.batching import MAX_BYTES, MAX_TEXTS
-from wx_integrations.core.bulk import Bounds, Ranked, Ranker
+from wx_integrations.core.bulk import Bounds
 from wx_integrations.core.calls import rerank
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ModelFields
+from wx_integrations.core.ranker import Ranked, Ranker
 from wx_integrations.core.wire.text import RerankParameters
 from wx_integrations.langchain.parameters import params_as_dict, refuse_unknown
 

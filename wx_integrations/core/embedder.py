@@ -1,0 +1,165 @@
+"""Any number of texts to vectors, for both frameworks and without either.
+
+```python
+embedder = Embedder(Session.of(connection), Model("ibm/granite-embedding-278m-multilingual", project_id="..."))
+embedder.embed(texts).vectors                 # all at once, or: (await embedder.aembed(texts)).vectors
+for vector in embedder.stream(many_texts):    # a few batches at a time, or: async for ... in embedder.astream(...)
+    ...
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from wx_integrations.core import calls
+from wx_integrations.core.arrays import Matrix, as_matrix, numpy
+from wx_integrations.core.batching import Batch, check_texts
+from wx_integrations.core.bulk import Bounds, OnFailure, Watching, Whole, Work
+from wx_integrations.core.calls import Call, Target
+from wx_integrations.core.crew import Answered
+from wx_integrations.core.errors import UnexpectedResponse
+from wx_integrations.core.progress import Watcher
+from wx_integrations.core.session import Session
+from wx_integrations.core.wire.text import EmbeddingParameters, Embeddings
+
+_BOUNDS = Bounds()
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors in the order of their texts, and what they took.
+
+    Attributes:
+        vectors: lists of floats, or one NumPy matrix when arrays are asked for.
+        input_token_count: tokens the service read.
+        requests: requests answered well.
+    """
+
+    vectors: list[list[float]] = field(repr=False)
+    input_token_count: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """Embeds any number of texts.
+
+    Attributes:
+        arrays: give NumPy arrays of 32-bit floats instead of lists.
+    """
+
+    session: Session
+    target: Target
+    parameters: EmbeddingParameters | None = None
+    bounds: Bounds = _BOUNDS
+    arrays: bool = False
+
+    def embed(
+        self, texts: Sequence[str], *, on_progress: Watcher | None = None, show_progress: bool = False
+    ) -> Embedded:
+        """Embed texts; none need no request.
+
+        Raises:
+            ConfigurationError: something is no text, or empty; nothing was sent.
+            PartialFailure: some texts failed; it carries the vectors of the others.
+        """
+        work, whole = self._begin(texts, Watching(on_progress, show_progress))
+        for piece in work.pieces(texts, self._send):
+            whole.add(piece)
+        return self._embedded(work, whole)
+
+    async def aembed(
+        self, texts: Sequence[str], *, on_progress: Watcher | None = None, show_progress: bool = False
+    ) -> Embedded:
+        """Embed texts; none need no request.
+
+        Raises:
+            ConfigurationError: something is no text, or empty; nothing was sent.
+            PartialFailure: some texts failed; it carries the vectors of the others.
+        """
+        work, whole = self._begin(texts, Watching(on_progress, show_progress))
+        async with aclosing(work.apieces(texts, self._asend)) as pieces:
+            async for piece in pieces:
+                whole.add(piece)
+        return self._embedded(work, whole)
+
+    def stream(
+        self,
+        texts: Iterable[str],
+        *,
+        on_failure: OnFailure | None = None,
+        on_progress: Watcher | None = None,
+        show_progress: bool = False,
+    ) -> Generator[Any, None, None]:
+        """Yield a vector for each text, in their order, holding a few batches at a time.
+
+        Args:
+            texts: any number; they are taken as they are needed, in the thread that takes the vectors.
+            on_failure: is told of a text that failed, for which None is yielded;
+                without it PartialFailure is raised in its place.
+        """
+        work = self._work(None, Watching(on_progress, show_progress), stream=True)
+        for piece in work.pieces(texts, self._send):
+            yield from work.told(piece, on_failure)
+        work.finish()
+
+    async def astream(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        *,
+        on_failure: OnFailure | None = None,
+        on_progress: Watcher | None = None,
+        show_progress: bool = False,
+    ) -> AsyncGenerator[Any, None]:
+        """Yield a vector for each text, in their order, holding a few batches at a time; see `stream`."""
+        work = self._work(None, Watching(on_progress, show_progress), stream=True)
+        async with aclosing(work.apieces(texts, self._asend)) as pieces:
+            async for piece in pieces:
+                for vector in work.told(piece, on_failure):
+                    yield vector
+        work.finish()
+
+    # ------------------------------------------------------------------ a job
+
+    def _begin(self, texts: Sequence[str], watching: Watching) -> tuple[Work[Any], Whole[Any]]:
+        check_texts(texts, "texts", allow_empty=self.bounds.empty == "send")
+        return self._work(len(texts), watching), Whole(len(texts))
+
+    def _work(self, total: int | None, watching: Watching, *, stream: bool = False) -> Work[Any]:
+        cut = self.parameters.truncate_input_tokens if self.parameters else None
+        return Work(self.session, self.bounds, cut=cut, total=total, stream=stream, watching=watching)
+
+    def _embedded(self, work: Work[Any], whole: Whole[Any]) -> Embedded:
+        vectors: Any = whole.finish(work.job)
+        if self.arrays:
+            np = numpy()
+            vectors = np.stack(vectors) if vectors else np.empty((0, 0), dtype=np.float32)
+        return Embedded(vectors, work.job.input_token_count, work.job.batches)
+
+    # ------------------------------------------------------------------ a batch
+
+    def _send(self, batch: Batch) -> Answered[Any]:
+        return rows_of(self.session.client.run(self._call(batch)), len(batch.texts))
+
+    async def _asend(self, batch: Batch) -> Answered[Any]:
+        return rows_of(await self.session.async_client.run(self._call(batch)), len(batch.texts))
+
+    def _call(self, batch: Batch) -> Call[Any]:
+        call = calls.embed(self.target, batch.texts, self.parameters)
+        return as_matrix(call) if self.arrays else call
+
+
+def rows_of(answer: Embeddings | Matrix, wanted: int) -> Answered[Any]:
+    """Return the vectors of an answer and the tokens it took.
+
+    Raises:
+        UnexpectedResponse: there are not as many as texts were sent.
+    """
+    rows = list(answer.rows) if isinstance(answer, Matrix) else [item.embedding for item in answer.results]
+    if len(rows) != wanted:
+        raise UnexpectedResponse(f"{wanted} texts were sent, but {len(rows)} embeddings came back")
+    return rows, answer.input_token_count
