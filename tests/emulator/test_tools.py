@@ -8,17 +8,23 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.emulator.lab import ML, PLATFORM, PROJECT, SOFTWARE, Lab, body_of
+from tests.emulator.lab import ML, PLATFORM, PROJECT, SOFTWARE, Lab
 from tests.support.tool_service import golden
 from wx_integrations.emulator.app import Emulator
 from wx_integrations.emulator.brain import Brain
-from wx_integrations.emulator.exchange import Request
+from wx_integrations.emulator.exchange import Reply, Request
 from wx_integrations.emulator.server import LocalServer
 from wx_integrations.emulator.tools import corpus
 from wx_integrations.emulator.tools.card import Bench, ToolCard, ToolFailed
 from wx_integrations.emulator.tools.toolbox import Toolbox
 
 BASE = "/wx/v1-beta/utility_agent_tools"
+
+
+def body_of(reply: Reply) -> Any:
+    """Return the JSON of a reply, whatever its status."""
+    assert isinstance(reply.body, bytes)
+    return json.loads(reply.body)
 
 
 def run(lab: Lab, name: str, input: Any, config: Any = None, **options: Any) -> Any:
@@ -52,8 +58,9 @@ def test_the_list_has_the_tools_of_the_reference(lab: Lab) -> None:
 
 
 def test_the_list_needs_no_token_and_no_version(lab: Lab) -> None:
-    assert lab.send("GET", BASE, host=PLATFORM, headers={"authorization": None}).status == 200
-    assert lab.send("GET", f"{BASE}/Weather", host=PLATFORM, headers={"authorization": None}).status == 200
+    nobody: Any = {"authorization": None}
+    assert lab.send("GET", BASE, host=PLATFORM, headers=nobody).status == 200
+    assert lab.send("GET", f"{BASE}/Weather", host=PLATFORM, headers=nobody).status == 200
 
 
 def test_one_tool(lab: Lab) -> None:
@@ -91,7 +98,7 @@ def test_running_needs_a_token(lab: Lab) -> None:
     assert reply.status == 401
     assert set(body_of(reply)) == set(golden("refusal"))
     assert body_of(reply)["code"] == 401
-    lab.emulator.office.expire()
+    lab.emulator.office.expire_all()
     assert run(lab, "GoogleSearch", "IBM").status == 401
 
 

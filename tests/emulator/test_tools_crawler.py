@@ -55,7 +55,7 @@ class Site:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
 
     @property
@@ -129,8 +129,10 @@ def test_what_is_no_page(site: Site, path: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"]
-    + ["::1", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "224.0.0.1"],
+    [
+        *("127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"),
+        *("::1", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "224.0.0.1"),
+    ],
 )
 def test_private_addresses_are_refused(address: str) -> None:
     crawler = WebCrawler(resolve=lambda host, port: ["93.184.216.34", address])
@@ -182,6 +184,12 @@ def test_no_network_is_said(site: Site) -> None:
     site.close()
     with pytest.raises(ToolFailed, match="cannot be reached"):
         crawl(f"http://x.example:{port}/")
+
+
+def test_a_scheme_may_be_left_out(site: Site) -> None:
+    crawler = WebCrawler(allow_private=True, resolve=local)
+    with pytest.raises(ToolFailed, match=rf"https://x.example:{site.port}/ cannot be reached"):
+        crawler.run({"url": f"x.example:{site.port}/"}, {}, BENCH)
 
 
 def test_names_of_this_machine_resolve() -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.emulator.lab import PLATFORM, Lab, body_of
+from tests.emulator.lab import PLATFORM, Lab
 from wx_integrations.emulator.deterministic import DeterministicBrain
+from wx_integrations.emulator.exchange import Reply
 from wx_integrations.emulator.tools.card import Bench, ToolFailed
 from wx_integrations.emulator.tools.python_interpreter import PythonInterpreter
 from wx_integrations.emulator.tools.runner import ERROR
 
 Run = Callable[..., str]
+
+
+def body_of(reply: Reply) -> Any:
+    """Return the JSON of a reply, whatever its status."""
+    assert isinstance(reply.body, bytes)
+    return json.loads(reply.body)
 
 
 @pytest.fixture

@@ -28,12 +28,16 @@ _log = logging.getLogger(__name__)
 THREADS = 64
 
 
-def asgi_app(emulator: Emulator) -> Starlette:
-    """Return the emulator as an ASGI application."""
+def asgi_app(emulator: Emulator, *, tools: bool = False) -> Starlette:
+    """Return the emulator as an ASGI application.
+
+    Args:
+        tools: serve the utility agent tools; whoever can reach the server can run programs with them.
+    """
     threads = anyio.CapacityLimiter(THREADS)
 
     async def answer(web: WebRequest) -> WebResponse:
-        request = Request(web.method, _url(web.scope), dict(web.headers), await web.body())
+        request = Request(web.method, _url(web.scope), dict(web.headers), await web.body(), trusted=tools)
         try:
             reply = await to_thread.run_sync(emulator.handle, request, limiter=threads)
         except Exception as error:
