@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 import httpx
@@ -264,6 +267,9 @@ async def test_a_pipeline_with_a_cache(service: Service, colour: Colour) -> None
 async def test_a_pipeline_in_several_processes(colour: Colour, monkeypatch: pytest.MonkeyPatch) -> None:
     """The adapter travels to the workers without its secrets; they take them from their environment."""
     monkeypatch.setenv("WATSONX_API_KEY", "k")
+    # the asynchronous pipeline forks, which a process with threads should not
+    pool = partial(ProcessPoolExecutor, mp_context=get_context("spawn"))
+    monkeypatch.setattr("llama_index.core.ingestion.pipeline.ProcessPoolExecutor", pool)
     embed_model = OfflineEmbeddings(model_id="ibm/slate-125m-english-rtrvr", url=URL, project_id=PROJECT)
     pipeline = IngestionPipeline(transformations=[embed_model])
     nodes = await colour.call(pipeline, "run", documents=DOCUMENTS, num_workers=2)
