@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StrictInt
+from pydantic import ConfigDict, Field, StrictInt
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ModelFields
 from wx_integrations.langchain.content import MediaPolicy
-from wx_integrations.langchain.parameters import NAMES, check, params_as_dict, refuse_unknown
+from wx_integrations.langchain.parameters import NAMES, check, normal, params_as_dict, refuse_unknown
 from wx_integrations.langchain.profiles import ShippedProfile
 
 _OTHER_CLIENTS = {
@@ -26,6 +26,8 @@ class ChatFields(ModelFields):
     Each can also be given per call, where it wins. See the watsonx.ai API
     reference, "Text chat", for their meaning and bounds.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     frequency_penalty: float | None = Field(default=None, strict=True)
     """-2 to 2: makes words that were already used less likely, the more often they were."""
@@ -100,7 +102,7 @@ class ChatFields(ModelFields):
                     f"{cls.__name__} does not take {name}", hint=_OTHER_CLIENTS[name].capitalize(), field=name
                 )
         refuse_unknown(settings, cls.argument_names(), cls.__name__)
-        return super()._prepared(_without_stale_profile(_with_params(settings)))
+        return super()._prepared(_with_plain_schemas(_without_stale_profile(_with_params(settings))))
 
     def _check(self) -> None:
         super()._check()
@@ -137,6 +139,14 @@ def _with_params(settings: dict[str, Any]) -> dict[str, Any]:
                 field=name,
             )
     return {**settings, **params, "params": None}
+
+
+def _with_plain_schemas(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings with classes given as schemas in the shape of the wire, which JSON can carry."""
+    classes = {
+        name: settings[name] for name in ("response_format", "guided_json") if isinstance(settings.get(name), type)
+    }
+    return {**settings, **normal(classes)} if classes else settings
 
 
 def _without_stale_profile(settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.schemas import inline
 from wx_integrations.core.wire.chat import ChatParameters
 from wx_integrations.langchain.schemas import parameters_of, response_format_of
 
@@ -93,8 +94,9 @@ def normal(parameters: Mapping[str, Any]) -> dict[str, Any]:
         del kept["stop"]
     if "response_format" in kept:
         kept["response_format"] = response_format_of(kept["response_format"])
-    if isinstance(kept.get("guided_json"), type):
-        kept["guided_json"] = parameters_of(kept["guided_json"])
+    guide = kept.get("guided_json")
+    if guide is not None:
+        kept["guided_json"] = inline(guide) if isinstance(guide, Mapping) else parameters_of(guide)
     return kept
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from wx_integrations.core.wire.chat import Tool
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 Schema = Mapping[str, Any] | type
+
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
 UNNAMED = "output"
 """The name sent for a schema that has neither title nor name."""
@@ -140,14 +143,17 @@ def function_of(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]
         schema = _as_function(schema)
     if strict is None and isinstance(schema, Mapping):
         strict = schema.get("strict")
-    return _function_of(schema, strict)
+    function = _function_of(schema, strict)
+    return {**function, "name": _NOT_IN_NAMES.sub("_", function["name"])[:64]}
 
 
 def _as_function(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     match schema:
         case {"type": "json_schema", "json_schema": Mapping() as inner}:
+            _only(schema, "type", "json_schema")
             return _as_function(inner)
         case {"name": str(name), "schema": Mapping() as body}:
+            _only(schema, "name", "schema", "description", "strict")
             named = {"name": name, "parameters": dict(body)}
             return named | {key: schema[key] for key in ("description", "strict") if schema.get(key) is not None}
         case {"type": "function"} | {"name": str(), "parameters": _} | {"name": str(), "input_schema": _}:
@@ -157,6 +163,16 @@ def _as_function(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     body = {key: value for key, value in schema.items() if key not in ("title", "description", "strict")}
     named = {"name": str(schema.get("title") or UNNAMED), "parameters": body}
     return named | {key: schema[key] for key in ("description", "strict") if schema.get(key) is not None}
+
+
+def _only(schema: Mapping[str, Any], *known: str) -> None:
+    """Refuse keys that would be left out."""
+    if unknown := sorted(set(schema) - set(known)):
+        raise ConfigurationError(
+            f"response_format has {', '.join(unknown)}, which the API does not know",
+            hint=f"It takes {', '.join(known)}",
+            field="response_format",
+        )
 
 
 def parameters_of(schema: Schema) -> dict[str, Any]:
@@ -186,6 +202,7 @@ def response_format_of(value: Any) -> dict[str, Any] | None:
         case None:
             return None
         case {"type": "text" | "json_object"}:
+            _only(value, "type")
             return dict(value)
         case Mapping() | type():
             return json_schema_format(value)

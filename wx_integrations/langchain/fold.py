@@ -1,0 +1,231 @@
+"""The frames of a stream as LangChain chunks; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.utils.json import parse_partial_json
+
+from wx_integrations.core.errors import StreamBroken
+from wx_integrations.core.inline import ThoughtSplitter, WrittenCall, WrittenCalls
+from wx_integrations.core.toolcalls import AssembledCall, Assembler, CallDelta
+from wx_integrations.core.wire.chat import Chunk, Delta, Usage
+from wx_integrations.core.wire.chat import Warning as WireWarning
+from wx_integrations.langchain.answers import Reading, as_delta
+from wx_integrations.langchain.metadata import PROVIDER, facts, is_blocked, normal_reason, usage_metadata, was_cut
+
+_SOURCE = {"model_provider": PROVIDER}
+
+
+class Fold:
+    """Turns the frames of one stream into LangChain chunks.
+
+    Usage, finish reason and everything else an answer says about itself come
+    once, in the last chunk (`chunk_position="last"`), because LangChain adds
+    chunks up; the model's name comes in the first.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._thoughts = ThoughtSplitter() if reading.thoughts else None
+        self._written = WrittenCalls(reading.written) if reading.written else None
+        self._calls = Assembler()
+        self._facts: dict[str, Any] = {}
+        self._notes: list[WireWarning] = []
+        self._usage: Usage | None = None
+        self._reason: str | None = None
+        self._logprobs: dict[str, Any] | None = None
+        self._source: dict[str, Any] | None = None
+        self._said = False
+        self._found = 0
+
+    def feed(self, frame: Chunk) -> Iterator[ChatGenerationChunk]:
+        """Yield what a frame shows; often one chunk, sometimes none."""
+        if self._source is None:
+            self._source = {**_SOURCE, "model_name": frame.model_name} if frame.model_name else _SOURCE
+        if frame.usage is not None:
+            self._usage = frame.usage  # some models count up in every frame: the last one is right
+        if frame.system is not None:
+            self._notes += frame.warnings
+        if not self._facts or frame.moderations is not None or frame.detections is not None or frame.system is not None:
+            self._note(frame)
+        for choice in frame.choices:
+            if choice.finish_reason:
+                self._reason = choice.finish_reason
+            if choice.logprobs is not None:
+                self._logprobs = _joined(self._logprobs, choice.logprobs)
+            if choice.delta is not None:
+                yield from self._show(choice.index, choice.delta)
+
+    def _note(self, frame: Chunk) -> None:
+        for name, value in facts(frame).items():
+            if name in ("moderations", "detections", "warnings") and name in self._facts:
+                value = _both(self._facts[name], value)
+            self._facts[name] = value
+
+    def _show(self, choice: int, delta: Delta) -> Iterator[ChatGenerationChunk]:
+        text = delta.content
+        thought = delta.reasoning_content or delta.reasoning
+        if text and self._thoughts is not None:
+            inline, text = self._thoughts.feed(text)
+            thought = (thought or "") + inline
+            if self._thoughts.passes:
+                self._thoughts = None
+        if text and self._written is not None:
+            text, found = self._written.feed(text)
+            yield from self._recovered(choice, found)
+        if thought:
+            yield self._chunk("", {"reasoning_content": thought})
+        if delta.refusal:
+            yield self._chunk("", {"refusal": delta.refusal})
+        if text:
+            self._said = True
+            yield self._chunk(text)
+        if delta.tool_calls:
+            yield from self._called(self._calls.feed(choice, delta.tool_calls))
+
+    def _called(self, deltas: Sequence[CallDelta]) -> Iterator[ChatGenerationChunk]:
+        pieces = [_piece(delta) for delta in deltas if not (self._reading.first_call_only and delta.index > 0)]
+        if pieces:
+            yield self._call_chunk(pieces)
+
+    def _recovered(self, choice: int, found: Collection[WrittenCall]) -> Iterator[ChatGenerationChunk]:
+        for call in found:
+            delta = as_delta(call, 1000 + self._found)  # beyond the indices that the model itself gives
+            self._found += 1
+            yield from self._called(self._calls.feed(choice, [delta]))
+
+    def finish(self) -> Iterator[ChatGenerationChunk]:
+        """Yield what was held back, and the last chunk.
+
+        Raises:
+            StreamBroken: the model said that it failed.
+        """
+        thought, text = self._thoughts.finish() if self._thoughts is not None else ("", "")
+        if self._written is not None:
+            shown, found = self._written.feed(text)
+            rest, more = self._written.finish()
+            text = shown + rest
+            yield from self._recovered(0, [*found, *more])
+        if thought:
+            yield self._chunk("", {"reasoning_content": thought})
+        if text:
+            self._said = True
+            yield self._chunk(text)
+        yield from self._called(self._calls.finish(cut=was_cut(self._reason)))
+        if self._reason == "error":
+            raise StreamBroken("the model failed while answering (finish_reason error)")
+        calls = self._calls.calls()[:1] if self._reading.first_call_only else self._calls.calls()
+        seals = [seal for call in calls if (seal := _seal(call)) is not None]
+        if seals:
+            yield self._call_chunk(seals)
+        yield self._last(bool(calls))
+
+    def _take_source(self) -> dict[str, Any]:
+        """Return where the answer comes from: with the model's name the first time, as LangChain adds names up."""
+        source = self._source or _SOURCE
+        self._source = _SOURCE
+        return source
+
+    def _chunk(self, text: str, extra: dict[str, Any] | None = None) -> ChatGenerationChunk:
+        source = self._take_source()
+        if extra is None:
+            message = AIMessageChunk(content=text, response_metadata=source)
+        else:
+            message = AIMessageChunk(content=text, response_metadata=source, additional_kwargs=extra)
+        return ChatGenerationChunk(message=message)
+
+    def _call_chunk(self, pieces: list[ToolCallChunk]) -> ChatGenerationChunk:
+        message = AIMessageChunk(content="", response_metadata=self._take_source(), tool_call_chunks=pieces)
+        return ChatGenerationChunk(message=message)
+
+    def _last(self, called: bool) -> ChatGenerationChunk:
+        about = {name: value for name, value in self._facts.items() if name != "model_name"}
+        metadata: dict[str, Any] = {**self._take_source(), **about}
+        extra: dict[str, Any] = {}
+        reason = normal_reason(self._reason, called=called)
+        words = is_blocked(self._notes)
+        if words is not None and not (self._said or called):
+            reason, extra = "content_filter", {"refusal": words}
+        metadata["finish_reason"] = reason
+        metadata["finish_reason_raw"] = self._reason
+        if self._logprobs is not None:
+            metadata["logprobs"] = self._logprobs
+        if self._usage is not None:
+            metadata["token_usage"] = self._usage.model_dump(exclude_none=True)
+        message = AIMessageChunk(
+            content="",
+            additional_kwargs=extra,
+            response_metadata=metadata,
+            usage_metadata=usage_metadata(self._usage),
+            chunk_position="last",
+        )
+        return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason})
+
+    @property
+    def notes(self) -> list[WireWarning]:
+        """What the service remarked (`system.warnings`)."""
+        return self._notes
+
+
+def _piece(delta: CallDelta) -> ToolCallChunk:
+    return tool_call_chunk(name=delta.name, args=delta.arguments, id=delta.id, index=delta.index)
+
+
+def _seal(call: AssembledCall) -> ToolCallChunk | None:
+    """Return a last piece that keeps a broken call from being repaired, or None if none is needed.
+
+    LangChain completes cut-off JSON when it adds chunks up, so arguments that
+    hit the token limit would look whole and be executed. A bracket that closes
+    nothing is the one thing it does not repair.
+    """
+    if call.parsed is not None:
+        return None
+    try:
+        repaired = parse_partial_json(call.arguments) if call.arguments else {}
+    except ValueError:
+        return None
+    if not isinstance(repaired, dict):
+        return None
+    return tool_call_chunk(name=None, args=_unmatched(call.arguments), id=None, index=call.index)
+
+
+def _unmatched(text: str) -> str:
+    """Return the shortest end that leaves an open JSON text with a bracket that closes nothing."""
+    inside, escaped = False, False
+    depth: list[str] = []
+    for char in text:
+        if inside:
+            inside = char != '"' or escaped
+            escaped = char == "\\" and not escaped
+        elif char == '"':
+            inside = True
+        elif char in "{[":
+            depth.append("}" if char == "{" else "]")
+        elif char in "}]" and depth:
+            depth.pop()
+    end = ("\\" if escaped else "") + '"' if inside else ""
+    return end + ("]" if depth and depth[-1] == "}" else "}")
+
+
+def _joined(earlier: dict[str, Any] | None, later: dict[str, Any]) -> dict[str, Any]:
+    """Return log probabilities of consecutive frames in one."""
+    if earlier is None:
+        return dict(later)
+    whole = dict(earlier)
+    for name, value in later.items():
+        whole[name] = [*whole[name], *value] if isinstance(value, list) and isinstance(whole.get(name), list) else value
+    return whole
+
+
+def _both(earlier: Any, later: Any) -> Any:
+    """Return moderations, detections or warnings of several frames together."""
+    if isinstance(earlier, list) and isinstance(later, list):
+        return [*earlier, *later]
+    if isinstance(earlier, dict) and isinstance(later, dict):
+        return {**earlier, **{name: _both(earlier.get(name), value) for name, value in later.items()}}
+    return later if earlier is None else earlier if later is None else later
