@@ -129,24 +129,24 @@ def cut(text: str, size: int, overlap: int) -> list[str]:
         overlap: characters of the piece before that a piece repeats, up to a word's beginning.
     """
     pieces: list[str] = []
-    start = 0
+    start = end = 0
     text = text.strip()
-    while start < len(text):
-        end = min(len(text), start + size)
-        if end < len(text):
-            end = _seam(text, start, end)
+    while end < len(text):
+        end = _seam(text, start, end, min(len(text), start + size))
         pieces.append(text[start:end].strip())
-        if end >= len(text):
-            break
-        start = min(max(_word(text, end - overlap), start + 1), end) if overlap else end
+        again = _word(text, end - overlap)
+        start = again if overlap and start < again < end else end
     return [piece for piece in pieces if piece]
 
 
-def _seam(text: str, start: int, end: int) -> int:
+def _seam(text: str, start: int, before: int, end: int) -> int:
+    """Return where to cut: in the latter half of a piece if possible, and beyond the cut before it."""
+    if end == len(text):
+        return end
     for mark in ("\n\n", "\n", ". ", " "):
-        found = text.rfind(mark, start + (end - start) // 2, end)
-        if found > start:
-            return found + len(mark)
+        found = text.rfind(mark, max(start + (end - start) // 2, before), end)
+        if found >= 0:
+            return min(found + len(mark), end)
     return end
 
 
