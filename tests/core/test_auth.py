@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import QUICK
 from tests.support.clock import FakeTime
 from tests.support.colour import Colour
 from tests.support.server import HANG, RESET, Script, Seen, Server, Step, answer, error, pause, stream
@@ -30,7 +31,9 @@ Serve = Callable[..., Server]
 
 
 def connect(server: Server, **settings: Any) -> Connection:
-    return Connection(**{"url": server.url, "api_key": "the-api-key", "max_retries": 0, "timeout": 10, **settings})
+    return Connection(
+        **{"url": server.url, "api_key": "the-api-key", "max_retries": 0, "timeout": 10, "verify": QUICK, **settings}
+    )
 
 
 def used(server: Server) -> list[str | None]:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.certificates import QUICK
 from tests.support.clock import FakeTime
 from tests.support.colour import Colour
 from tests.support.recorder import Recorder
@@ -46,7 +47,7 @@ Serve = Callable[..., Server]
 
 
 def connect(server: Server, **settings: Any) -> Connection:
-    return Connection(**{"url": server.url, "token": "t", "timeout": 10, **settings})
+    return Connection(**{"url": server.url, "token": "t", "timeout": 10, "verify": QUICK, **settings})
 
 
 # --------------------------------------------------------------------------- the policy
@@ -326,7 +327,8 @@ def test_other_read_timeouts_are(colour: Colour, serve: Serve, time: FakeTime, o
     settings = {"retry_read_timeouts": True} if opted_in == "connection" else {}
     options = {"retry": RetryPolicy(retry_read_timeouts=True)} if opted_in == "call" else {}
     session = colour.session(connect(server, timeout=0.05, **settings), time.waiting)
-    colour.run(session, CALL if opted_in == "not a generation" else GENERATION, **options)
+    call: Call[Any] = CALL if opted_in == "not a generation" else GENERATION
+    colour.run(session, call, **options)
     assert len(server.seen) == 2
 
 
@@ -342,9 +344,10 @@ def test_a_timeout_for_one_call(colour: Colour, serve: Serve, time: FakeTime) ->
     for timeout in (0.05, httpx.Timeout(10, read=0.05)):
         with pytest.raises(TimedOut):
             colour.run(session, CALL, timeout=timeout)
-    for timeout in (0, -1, math.inf, math.nan, "5"):
+    wrong: list[Any] = [0, -1, math.inf, math.nan, "5"]
+    for value in wrong:
         with pytest.raises(ConfigurationError, match="timeout"):
-            colour.run(session, CALL, timeout=timeout)
+            colour.run(session, CALL, timeout=value)
     assert len(server.seen) == 2
 
 
@@ -410,7 +413,11 @@ def test_debug_logs_tell_attempts_and_waits_without_secrets(
 def test_an_error_body_that_breaks_off_is_still_an_error_of_its_status(
     colour: Colour, serve: Serve, time: FakeTime
 ) -> None:
-    broken = [head(400, {"Content-Type": "application/json", "Content-Length": "500"}), b'{"errors":', RESET]
+    broken: list[Step] = [
+        head(400, {"Content-Type": "application/json", "Content-Length": "500"}),
+        b'{"errors":',
+        RESET,
+    ]
     server = serve(Script(broken))
     session = colour.session(connect(server), time.waiting)
     with pytest.raises(InvalidRequest) as caught:

@@ -117,6 +117,13 @@ class Colour:
     def run_together(self, count: int, session: Session, call: Call[T]) -> list[Any]:
         return self.together(count, lambda: session.client.run(call), lambda: session.async_client.run(call))
 
+    def close_clients(self, session: Session) -> None:
+        """Close the session's client of this colour."""
+        if self.name == "sync":
+            session.client.close()
+        else:
+            self.wait(session.async_client.aclose())
+
     def close(self) -> None:
         for session in self._sessions:
             session.client.close()

@@ -13,6 +13,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -264,6 +265,16 @@ def _read_request(reader: Any, number: int) -> Seen | None:
         headers.append((name.strip().lower(), value.strip()))
     length = next((int(value) for name, value in headers if name == "content-length"), 0)
     return Seen(method, target, headers, reader.read(length), number)
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    """Return whether a condition comes true in good time."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 def pause(until: threading.Event, seconds: float = PATIENCE) -> None:

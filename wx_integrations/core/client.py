@@ -24,7 +24,7 @@ from wx_integrations.core.connection import Connection, check_headers, check_tex
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.exchange import Plan, Reading, Timeout, unread
 from wx_integrations.core.limiter import Limiter
-from wx_integrations.core.retry import AsyncRetryTransport, RetryPolicy, RetryTransport, Waiting
+from wx_integrations.core.retry import AsyncRetryTransport, RetryPolicy, RetryTransport, Waiting, without_traceback
 from wx_integrations.core.secrets import guarded, seal, secret_header, unguarded
 from wx_integrations.core.transport import (
     DEFAULT_LIMITS,
@@ -51,7 +51,7 @@ class Shared:
         self.auth = self._auth(connection.token_source, dict(connection.headers or {}))
         self.limiter = Limiter(waiting.clock) if waiting else Limiter.of(connection.account_key)
         self.generation = 0
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
         self._context: ssl.SSLContext | None = None
         _everyone.add(self)
 
@@ -79,7 +79,7 @@ class Shared:
     @property
     def context(self) -> ssl.SSLContext:
         """One SSL context for all: each costs milliseconds and most of a megabyte."""
-        with self._lock:
+        with self.lock:
             if self._context is None:
                 self._context = ssl_context(self.connection.verify)
             return self._context
@@ -87,7 +87,7 @@ class Shared:
     def start_afresh(self) -> None:
         """Forget the parent's sockets and locks in a forked child."""
         self.generation += 1
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
         self.cell.forget_leader()
         self.limiter.start_afresh()
 
@@ -99,6 +99,16 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Live:
+    """An open httpx client and how many use it."""
+
+    def __init__(self, http: httpx.Client, generation: int) -> None:
+        self.http = http
+        self.generation = generation
+        self.users = 0
+        self.retired = False
 
 
 class _Common:
@@ -140,13 +150,12 @@ class Client(_Common):
         **settings: a Connection's settings.
     """
 
-    _http: httpx.Client | None = None
-    _generation = 0
+    _live: _Live | None = None
 
     def __init__(self, connection: Connection | None = None, *, shared: Shared | None = None, **settings: Any) -> None:
         seal(settings)
         super().__init__(connection, shared=shared, **settings)
-        self._lock = threading.Lock()
+        self._plan.borrow(self.connection.httpx_client)
         self._closer: weakref.finalize[[], Client] | None = None
 
     def run(self, call: Call[T], *, timeout: Timeout = None, retry: RetryPolicy | None = None) -> T:
@@ -163,7 +172,7 @@ class Client(_Common):
             UnexpectedResponse: the answer could not be understood.
         """
         request, trail = self._plan.request(call, timeout, retry)
-        return self._plan.read(call, self._send(request), trail)
+        return self._plan.read(call, self._fetch(request), trail)
 
     def stream(
         self, call: StreamCall[T], *, timeout: Timeout = None, retry: RetryPolicy | None = None
@@ -174,19 +183,23 @@ class Client(_Common):
             StreamBroken: the answer began and failed, or ended before it was complete.
         """
         request, trail = self._plan.request(call, timeout, retry)
-        response = self._send(request, stream=True)
         reading = Reading(self._plan, call, trail)
+        live = self._enter()
         try:
-            if not reading.check(response):
-                response.read()
-                raise reading.refuse(response)
-            for data in response.iter_bytes():
-                yield from reading.values(data)
-            yield from reading.rest()
-        except httpx.HTTPError as error:
-            raise unread(error, request, reading) from error
+            response = self._send(live.http, request, stream=True)
+            try:
+                if not reading.check(response):
+                    response.read()
+                    raise reading.refuse(response)
+                for data in response.iter_bytes():
+                    yield from reading.values(data)
+                yield from reading.rest()
+            except httpx.HTTPError as error:
+                raise unread(error, request, reading) from without_traceback(error)
+            finally:
+                response.close()
         finally:
-            response.close()
+            self._leave(live)
 
     def request_raw(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send any request to one of the connection's hosts and return the answer, whatever its status.
@@ -197,7 +210,7 @@ class Client(_Common):
             **options: `json` or `content`, `params`, `headers`, `timeout`, `retry`.
         """
         request, _ = self._plan.raw_request(method, path, **options)
-        return self._send(request)
+        return self._fetch(request)
 
     def request(self, method: str, path: str, **options: Any) -> Any:
         """Send any request and return the answer's JSON (None for an empty one).
@@ -207,28 +220,41 @@ class Client(_Common):
             UnexpectedResponse: the answer is not JSON.
         """
         request, trail = self._plan.raw_request(method, path, **options)
-        return self._plan.read_json(self._send(request), trail)
+        return self._plan.read_json(self._fetch(request), trail)
 
     def get(self, path: str, **options: Any) -> Any:
         """Send a GET request and return the answer's JSON."""
         return self.request("GET", path, **options)
 
-    def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+    def _fetch(self, request: httpx.Request) -> httpx.Response:
+        live = self._enter()
         try:
-            return self._open().send(request, auth=self._shared.auth, stream=stream)
-        except httpx.HTTPError as error:
-            raise unread(error, request) from error
+            return self._send(live.http, request)
+        finally:
+            self._leave(live)
 
-    def _open(self) -> httpx.Client:
-        http = self._http
-        if http is not None and self._generation == self._shared.generation:
-            return http
-        with self._lock:
-            if self._http is None or self._generation != self._shared.generation:
-                self._generation = self._shared.generation
-                self._http = self._build()
-                self._closer = weakref.finalize(self, self._http.close)
-            return self._http
+    def _send(self, http: httpx.Client, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+        try:
+            return http.send(request, auth=self._shared.auth, stream=stream)
+        except httpx.HTTPError as error:
+            raise unread(error, request) from without_traceback(error)
+
+    def _enter(self) -> _Live:
+        """Return the open httpx client, which stays open until we leave."""
+        with self._shared.lock:
+            live = self._live
+            if live is None or live.generation != self._shared.generation:
+                live = _Live(self._build(), self._shared.generation)
+                self._live, self._closer = live, weakref.finalize(self, live.http.close)
+            live.users += 1
+            return live
+
+    def _leave(self, live: _Live) -> None:
+        with self._shared.lock:
+            live.users -= 1
+            last = live.retired and not live.users
+        if last:
+            live.http.close()
 
     def _build(self) -> httpx.Client:
         connection, waiting, limiter = self.connection, self._shared.waiting, self._shared.limiter
@@ -244,11 +270,17 @@ class Client(_Common):
         return httpx.Client(transport=make(None), mounts=build_mounts(connection.proxies, make), trust_env=False)
 
     def close(self) -> None:
-        """Close the connections; the next call opens new ones."""
-        with self._lock:
+        """Close the connections, those in use as soon as they are not; the next call opens new ones."""
+        with self._shared.lock:
+            live, self._live = self._live, None
+            if live is None:
+                return
+            live.retired = True
+            idle = not live.users
             if self._closer is not None:
-                self._closer()
-            self._http = self._closer = None
+                self._closer.detach()
+        if idle:
+            live.http.close()
 
     def __enter__(self) -> Self:
         return self
@@ -269,7 +301,8 @@ class AsyncClient(_Common):
     def __init__(self, connection: Connection | None = None, *, shared: Shared | None = None, **settings: Any) -> None:
         seal(settings)
         super().__init__(connection, shared=shared, **settings)
-        self._loops: dict[int, _Live] = {}
+        self._plan.borrow(self.connection.async_httpx_client)
+        self._loops: dict[int, _LiveInLoop] = {}
 
     async def run(self, call: Call[T], *, timeout: Timeout = None, retry: RetryPolicy | None = None) -> T:
         """Send a call and return its value.
@@ -285,7 +318,7 @@ class AsyncClient(_Common):
             UnexpectedResponse: the answer could not be understood.
         """
         request, trail = self._plan.request(call, timeout, retry)
-        return self._plan.read(call, await self._send(request), trail)
+        return self._plan.read(call, await self._fetch(request), trail)
 
     async def stream(
         self, call: StreamCall[T], *, timeout: Timeout = None, retry: RetryPolicy | None = None
@@ -296,21 +329,25 @@ class AsyncClient(_Common):
             StreamBroken: the answer began and failed, or ended before it was complete.
         """
         request, trail = self._plan.request(call, timeout, retry)
-        response = await self._send(request, stream=True)
         reading = Reading(self._plan, call, trail)
+        live = await self._enter()
         try:
-            if not reading.check(response):
-                await response.aread()
-                raise reading.refuse(response)
-            async for data in response.aiter_bytes():
-                for value in reading.values(data):
+            response = await self._send(live.http, request, stream=True)
+            try:
+                if not reading.check(response):
+                    await response.aread()
+                    raise reading.refuse(response)
+                async for data in response.aiter_bytes():
+                    for value in reading.values(data):
+                        yield value
+                for value in reading.rest():
                     yield value
-            for value in reading.rest():
-                yield value
-        except httpx.HTTPError as error:
-            raise unread(error, request, reading) from error
+            except httpx.HTTPError as error:
+                raise unread(error, request, reading) from without_traceback(error)
+            finally:
+                await response.aclose()
         finally:
-            await response.aclose()
+            await self._leave(live)
 
     async def request_raw(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send any request to one of the connection's hosts and return the answer, whatever its status.
@@ -321,7 +358,7 @@ class AsyncClient(_Common):
             **options: `json` or `content`, `params`, `headers`, `timeout`, `retry`.
         """
         request, _ = self._plan.raw_request(method, path, **options)
-        return await self._send(request)
+        return await self._fetch(request)
 
     async def request(self, method: str, path: str, **options: Any) -> Any:
         """Send any request and return the answer's JSON (None for an empty one).
@@ -331,31 +368,43 @@ class AsyncClient(_Common):
             UnexpectedResponse: the answer is not JSON.
         """
         request, trail = self._plan.raw_request(method, path, **options)
-        return self._plan.read_json(await self._send(request), trail)
+        return self._plan.read_json(await self._fetch(request), trail)
 
     async def get(self, path: str, **options: Any) -> Any:
         """Send a GET request and return the answer's JSON."""
         return await self.request("GET", path, **options)
 
-    async def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
-        http = await self._open()
+    async def _fetch(self, request: httpx.Request) -> httpx.Response:
+        live = await self._enter()
+        try:
+            return await self._send(live.http, request)
+        finally:
+            await self._leave(live)
+
+    async def _send(self, http: httpx.AsyncClient, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
         try:
             return await http.send(request, auth=self._shared.auth, stream=stream)
         except httpx.HTTPError as error:
-            raise unread(error, request) from error
+            raise unread(error, request) from without_traceback(error)
 
-    async def _open(self) -> httpx.AsyncClient:
+    async def _enter(self) -> _LiveInLoop:
+        """Return the running loop's open httpx client, which stays open until we leave."""
         loop = asyncio.get_running_loop()
         live = self._loops.get(id(loop))
-        if live is not None and live.serves(loop, self._shared.generation):
-            return live.http
-        for key, old in list(self._loops.items()):
-            if old.is_dead(self._shared.generation):
-                self._loops.pop(key, None)
-        live = _Live(self._build(), loop, self._shared.generation)
-        self._loops[id(loop)] = live
-        await live.keeper.__anext__()
-        return live.http
+        if live is None or not live.serves(loop, self._shared.generation):
+            for key, old in list(self._loops.items()):
+                if old.is_dead(self._shared.generation):
+                    self._loops.pop(key, None)
+            live = _LiveInLoop(self._build(), loop, self._shared.generation)
+            self._loops[id(loop)] = live
+            await live.keeper.__anext__()
+        live.users += 1
+        return live
+
+    async def _leave(self, live: _LiveInLoop) -> None:
+        live.users -= 1
+        if live.retired and not live.users:
+            await live.keeper.aclose()
 
     def _build(self) -> httpx.AsyncClient:
         connection, waiting, limiter = self.connection, self._shared.waiting, self._shared.limiter
@@ -371,10 +420,12 @@ class AsyncClient(_Common):
         return httpx.AsyncClient(transport=make(None), mounts=build_mounts(connection.proxies, make), trust_env=False)
 
     async def aclose(self) -> None:
-        """Close the running loop's connections; the next call opens new ones."""
+        """Close the running loop's connections, those in use as soon as they are not; the next call opens new ones."""
         live = self._loops.pop(id(asyncio.get_running_loop()), None)
         if live is not None:
-            await live.keeper.aclose()
+            live.retired = True
+            if not live.users:
+                await live.keeper.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -383,7 +434,7 @@ class AsyncClient(_Common):
         await self.aclose()
 
 
-class _Live:
+class _LiveInLoop:
     """One loop's httpx client.
 
     `keeper` is an async generator suspended around the client: a loop that
@@ -394,6 +445,8 @@ class _Live:
         self.http = http
         self.loop = weakref.ref(loop)
         self.generation = generation
+        self.users = 0
+        self.retired = False
         self.keeper = _keep(http)
 
     def serves(self, loop: asyncio.AbstractEventLoop, generation: int) -> bool:

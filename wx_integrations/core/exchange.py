@@ -5,6 +5,7 @@ Both clients share it, so that they differ by `async` and `await` alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from pydantic_core import from_json, to_json
 from wx_integrations.core import errors
 from wx_integrations.core.auth import USER_AGENT
 from wx_integrations.core.calls import Call, StreamCall
-from wx_integrations.core.connection import Connection, timeout_dict
+from wx_integrations.core.connection import Connection, check_headers, timeout_dict
 from wx_integrations.core.errors import (
     ConfigurationError,
     ServiceError,
@@ -24,10 +25,12 @@ from wx_integrations.core.errors import (
     WatsonxError,
 )
 from wx_integrations.core.retry import TRAIL, RetryPolicy, Trail, Waiting, connection_error
+from wx_integrations.core.secrets import unguarded
 from wx_integrations.core.sse import Decoder, Event
 
 T = TypeVar("T")
 Timeout = float | httpx.Timeout | None
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _NO_STREAM = ("application/json", "text/html", "application/xml", "text/xml")
 
 
@@ -40,6 +43,14 @@ class Plan:
         self.hosts = {"ml": connection.hosts.ml, "platform": connection.hosts.platform}
         self.timeout = timeout_dict(connection.httpx_timeout)
         self._urls: dict[tuple[str, str, bool], httpx.URL] = {}
+
+    def borrow(self, client: httpx.Client | httpx.AsyncClient | None) -> None:
+        """Let the timeout of the user's own client count, unless the connection has one or it is httpx's default.
+
+        That default, 5 seconds, would cut every longer generation off.
+        """
+        if client is not None and self.connection.timeout is None and client.timeout != httpx.Timeout(5.0):
+            self.timeout = timeout_dict(client.timeout)
 
     def request(
         self, call: Call[Any] | StreamCall[Any], timeout: Timeout, retry: RetryPolicy | None
@@ -74,7 +85,7 @@ class Plan:
         self,
         method: str,
         url: httpx.URL,
-        headers: dict[str, str],
+        headers: dict[str, str] | httpx.Headers,
         content: bytes | None,
         timeout: Timeout,
         trail: Trail,
@@ -98,24 +109,31 @@ class Plan:
         """Build a request of the plain level; the version date goes along below `/ml/` unless given."""
         if json is not None and content is not None:
             raise ConfigurationError("both json and content are given", field="content")
+        check_headers(headers or {})
         url = self._plain_url(path)
         if params:
             url = url.copy_merge_params(dict(params))
         if url.path.startswith("/ml/") and not url.path.startswith("/ml/gateway/") and "version" not in url.params:
             url = url.copy_add_param("version", self.connection.version_date)
-        sent = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": USER_AGENT}
+        sent = httpx.Headers(
+            {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": USER_AGENT}
+        )
         body = content
         if json is not None:
             sent["Content-Type"] = "application/json"
-            body = to_json(json)
+            body = _json_body(json)
+        sent.update(unguarded(headers or {}))
         trail = Trail(retry or self.connection.retry)
-        return self._request(method.upper(), url, {**sent, **(headers or {})}, body, timeout, trail), trail
+        return self._request(method.upper(), url, sent, body, timeout, trail), trail
 
     def _plain_url(self, path: str) -> httpx.URL:
-        if "://" not in path:
-            base = self.hosts["platform" if path.startswith(("/wx/", "/v2/")) else "ml"]
-            return httpx.URL(base + "/" + path.lstrip("/"))
-        url = httpx.URL(path)
+        try:
+            if not _ABSOLUTE.match(path):
+                path = "/" + path.lstrip("/")
+                return httpx.URL(self.hosts["platform" if path.startswith(("/wx/", "/v2/")) else "ml"] + path)
+            url = httpx.URL(path)
+        except (httpx.InvalidURL, ValueError):
+            raise ConfigurationError("path cannot be part of a URL", field="path") from None
         if not any(_same_origin(url, httpx.URL(base)) for base in self.hosts.values()):
             raise ConfigurationError(
                 f"{url.host} is not a host of this connection, so it gets no token",
@@ -288,6 +306,13 @@ class Reading:
         if not response.is_success:
             return self.plan.refusal(response, self.trail)
         return self.plan.not_understood(response, self.trail, ValueError("not an event stream"))
+
+
+def _json_body(value: Any) -> bytes:
+    try:
+        return to_json(value)
+    except ValueError as error:
+        raise ConfigurationError(f"json cannot be written as JSON ({error})", field="json") from None
 
 
 def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:

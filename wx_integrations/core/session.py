@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from typing import Any, Self
@@ -10,8 +11,24 @@ from wx_integrations.core.client import AsyncClient, Client, Shared
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.retry import Waiting
 
-_sessions: weakref.WeakValueDictionary[tuple[Any, ...], Session] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
+
+class _Registry:
+    """The sessions somebody holds."""
+
+    def __init__(self) -> None:
+        self.sessions: weakref.WeakValueDictionary[tuple[Any, ...], Session] = weakref.WeakValueDictionary()
+        self.lock = threading.Lock()
+
+
+_registry = _Registry()
+
+
+def _after_fork() -> None:
+    _registry.lock = threading.Lock()  # another thread of the parent may have held the old one
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Session:
@@ -33,10 +50,10 @@ class Session:
     @classmethod
     def of(cls, connection: Connection) -> Session:
         """Return the session of a connection, opening none of its sockets."""
-        with _lock:
-            session = _sessions.get(connection.login_key)
+        with _registry.lock:
+            session = _registry.sessions.get(connection.login_key)
             if session is None:
-                session = _sessions[connection.login_key] = cls(connection)
+                session = _registry.sessions[connection.login_key] = cls(connection)
             return session
 
     def __copy__(self) -> Self:

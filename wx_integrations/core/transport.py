@@ -191,7 +191,12 @@ class BorrowedTransport(httpx.BaseTransport):
         self.client = client
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        response = self.client.send(request, stream=True, auth=None, follow_redirects=False)
+        if self.client.is_closed:
+            raise _closed("httpx_client")
+        try:
+            response = self.client.send(_merged(self.client, request), stream=True, auth=None, follow_redirects=False)
+        except httpx.HTTPStatusError as error:
+            response = error.response
         return _reread(response) if response.is_closed else response
 
 
@@ -202,11 +207,40 @@ class AsyncBorrowedTransport(httpx.AsyncBaseTransport):
         self.client = client
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self.client.send(request, stream=True, auth=None, follow_redirects=False)
+        if self.client.is_closed:
+            raise _closed("async_httpx_client")
+        sent = _merged(self.client, request)
+        try:
+            response = await self.client.send(sent, stream=True, auth=None, follow_redirects=False)
+        except httpx.HTTPStatusError as error:
+            response = error.response
         return _reread(response) if response.is_closed else response
 
 
+def _closed(name: str) -> ConfigurationError:
+    return ConfigurationError(f"{name} was closed", hint="Keep your client open as long as it is used", field=name)
+
+
+def _merged(client: httpx.Client | httpx.AsyncClient, request: httpx.Request) -> httpx.Request:
+    """Return the request with the client's own headers, cookies and parameters; ours win."""
+    sent = client.build_request(
+        request.method,
+        request.url,
+        headers=request.headers,
+        params=request.url.params if client.params else None,
+        content=request.content or None,
+        extensions=request.extensions,
+    )
+    if "content-length" not in request.headers:
+        sent.headers.pop("content-length", None)
+    return sent
+
+
 def _reread(response: httpx.Response) -> httpx.Response:
-    """Return an answer that a hook of the user's client has already read, as if it had not."""
+    """Return an answer that a hook of the user's client has read, or left unread, as if it were still to come."""
     headers = [(name, value) for name, value in response.headers.raw if name.lower() != b"content-encoding"]
-    return httpx.Response(response.status_code, headers=headers, content=response.content)
+    try:
+        content = response.content
+    except httpx.ResponseNotRead:
+        content = b""
+    return httpx.Response(response.status_code, headers=headers, content=content)
