@@ -264,15 +264,18 @@ async def test_a_pipeline_with_a_cache(service: Service, colour: Colour) -> None
     assert len(service.sent("text/embeddings")) == embedded + 1
 
 
-async def test_a_pipeline_in_several_processes(colour: Colour, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The adapter travels to the workers without its secrets; they take them from their environment."""
+async def test_a_pipeline_in_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter travels to the workers without its secrets; they take them from their environment.
+
+    Asynchronous only: its pool notices when a worker dies, the synchronous one would wait for ever.
+    """
     monkeypatch.setenv("WATSONX_API_KEY", "k")
     # the asynchronous pipeline forks, which a process with threads should not
     pool = partial(ProcessPoolExecutor, mp_context=get_context("spawn"))
     monkeypatch.setattr("llama_index.core.ingestion.pipeline.ProcessPoolExecutor", pool)
     embed_model = OfflineEmbeddings(model_id="ibm/slate-125m-english-rtrvr", url=URL, project_id=PROJECT)
     pipeline = IngestionPipeline(transformations=[embed_model])
-    nodes = await colour.call(pipeline, "run", documents=DOCUMENTS, num_workers=2)
+    nodes = await pipeline.arun(documents=DOCUMENTS, num_workers=2)
     assert sorted(node.metadata["source"] for node in nodes) == ["cats", "granite", "marble"]
     assert all(node.embedding for node in nodes)
 
