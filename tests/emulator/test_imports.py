@@ -16,6 +16,7 @@ LIGHT = sorted(
     for path in FOLDER.glob("*.py")
     if path.stem not in ("__init__", "server", "asgi", "pytest_plugin", "local_models")
 )
+TRANSPORTS = ("transport", "interception")
 HEAVY = ("starlette", "uvicorn", "trustme", "numpy", "xllamacpp", "langchain_core", "llama_index", "typer")
 
 
@@ -34,6 +35,6 @@ def test_the_emulator_shares_only_the_wire_with_core(name: str) -> None:
     ]
     allowed = ("from wx_integrations.core.wire", "from wx_integrations.emulator")
     assert [line for line in shared if not line.startswith(allowed)] == []
-    assert name == "transport" or "httpx" not in {
+    assert name in TRANSPORTS or "httpx" not in {
         line.split()[1] for line in source.splitlines() if line.startswith("import ")
     }

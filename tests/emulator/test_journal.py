@@ -114,6 +114,11 @@ def test_finding_and_asserting() -> None:
     assert journal.summary() == "(no requests)"
 
 
+def test_requests_do_not_show_their_secrets() -> None:
+    request = Request("POST", f"{ML}/identity/token?apikey={CANARY}", {"authorization": CANARY}, CANARY.encode())
+    assert CANARY not in repr(request)
+
+
 def test_streams_are_followed_to_their_end() -> None:
     lab = Lab()
     reply = lab.chat_stream()

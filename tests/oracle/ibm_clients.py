@@ -41,7 +41,7 @@ def sdk_steps(url: str, ca: str, token: str) -> Steps:
     api = APIClient(Credentials(url=url, token=token, verify=ca), project_id=PROJECT)
     chat = ModelInference(model_id=CHAT, api_client=api)
     text = ModelInference(model_id=GENERATION, api_client=api, params={"max_new_tokens": 9})
-    deployed = ModelInference(deployment_id="12ac4cf1-252f-424b-b52d-5cdd9814987f", api_client=api, validate=False)
+    deployed = ModelInference(deployment_id=PROJECT, api_client=api)
     gate = _gateway(api)
 
     def say(message: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from urllib.parse import unquote
 
-from wx_integrations.emulator import catalogue, gateway, generation, inference, platform, token_routes
+from wx_integrations.emulator import catalogue, deployments, gateway, generation, inference, projects, token_routes
 from wx_integrations.emulator.brain import Brain, Refusal, Verbatim
 from wx_integrations.emulator.deterministic import DeterministicBrain
 from wx_integrations.emulator.exchange import Frame, Reply, Request
@@ -33,7 +33,8 @@ ROUTES: tuple[Route, ...] = (
     *generation.ROUTES,
     *gateway.ROUTES,
     *catalogue.ROUTES,
-    *platform.ROUTES,
+    *deployments.ROUTES,
+    *projects.ROUTES,
     *tool_routes.ROUTES,
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -68,18 +68,27 @@ def _open_deployment(visit: Visit, data: dict[str, Any], function: str | None) -
             message = f"Invalid request: `{name}` is not a known field; the deployment says which model and where"
             raise Refused(400, "json_validation_error", message, target=("field", name))
         data.pop(name, None)
-    name = visit.arguments["deployment"]
+    card, deployed = deployed_as(visit, visit.arguments["deployment"], function)
+    return Opened(card, data, deployed)
+
+
+def deployed_as(visit: Visit, name: str, function: str | None) -> tuple[ModelCard, Deployed]:
+    """Return what a deployment's id or serving name stands for.
+
+    Raises:
+        Refused: there is no such deployment, or its model cannot do what is asked.
+    """
     if visit.service.deployments is None:
         fitting = [card for card in visit.service.brain.cards if function is None or function in card.functions]
         if not fitting:
             raise missing_deployment(name)
-        return Opened(fitting[0], data, Deployed(fitting[0].model_id))
+        return fitting[0], Deployed(fitting[0].model_id)
     deployed = visit.service.deployments.get(name)
     card = visit.service.card(deployed.model_id) if deployed else None
     if deployed is None or card is None:
         raise missing_deployment(name)
     can(card, function)
-    return Opened(card, data, deployed)
+    return card, deployed
 
 
 def check_scope(visit: Visit, project_id: Any, space_id: Any) -> None:

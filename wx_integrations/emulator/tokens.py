@@ -123,16 +123,17 @@ class TokenOffice:
         if _digest(text) in self._revoked:
             raise _invalid("Failed to parse and verify token")
         claims = _claims(text)
-        if claims is not None and self._is_stale(claims, own := self._is_own(text)):
+        own = claims is not None and self._is_own(text)
+        if claims is not None and self._is_stale(claims, own=own):
             raise Refused(
                 401,
                 "authentication_token_expired",
                 "Failed to authenticate the request due to an expired token",
             )
-        if not (text in self.tokens or self.any_token or (claims is not None and own)):
+        if not (own or self.any_token or text in self.tokens):
             raise _invalid("Failed to parse and verify token")
 
-    def _is_stale(self, claims: dict[str, Any], own: bool) -> bool:
+    def _is_stale(self, claims: dict[str, Any], *, own: bool) -> bool:
         expires = claims.get("exp")
         if isinstance(expires, int | float) and expires <= self._clock():
             return True
