@@ -137,6 +137,7 @@ def test_blocked_input_answers_nothing_and_says_why(choices: list[Any]) -> None:
     response = whole(body)
     assert response.message.content == ""
     assert raw(response)["system"]["warnings"] == [warning]
+    assert response.additional_kwargs["warnings"] == [warning]
 
 
 def test_of_several_choices_the_first_is_the_answer() -> None:
@@ -330,6 +331,12 @@ def test_streamed_log_probabilities_are_the_whole_so_far() -> None:
         frame["choices"][0]["logprobs"] = {"content": [{"token": text, "logprob": -1.0}]}
     responses = folded(frames)
     assert [len(response.logprobs or ()) for response in responses] == [1, 2, 2]
+
+
+def test_a_warning_of_the_first_frame_is_in_the_last_response() -> None:
+    warning = {"message": "max_tokens was set to 1024", "id": "unspecified_max_token"}
+    frames = [chunk({"content": "a"}, system={"warnings": [warning]}), chunk({}, "stop"), usage_chunk()]
+    assert folded(frames)[-1].additional_kwargs["warnings"] == [warning]
 
 
 # --------------------------------------------------------------------------- text generation

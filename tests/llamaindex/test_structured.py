@@ -203,6 +203,12 @@ async def test_a_refusal_says_so(colour: Colour) -> None:
         await predicted(colour, script.llm(structured_output="json_schema"), False)
 
 
+async def test_a_blocked_input_says_so(colour: Colour) -> None:
+    blocked = completion() | {"choices": [], "system": {"warnings": [{"message": "Unsuitable input detected."}]}}
+    with pytest.raises(UnexpectedResponse, match="Unsuitable input detected"):
+        await predicted(colour, Script(blocked).llm(structured_output="json_schema"), False)
+
+
 async def test_a_stream_without_a_frame(colour: Colour) -> None:
     from wx_integrations.llamaindex.structured import Reading
 

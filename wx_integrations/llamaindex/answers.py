@@ -2,8 +2,9 @@
 
 `raw` is the service's JSON as data, with `usage` where the framework's token
 counter looks for it. `additional_kwargs` of a response holds the token counts,
-`finish_reason` and `model`; in streams also `thinking_delta`, and
-`in_progress` until the answer is whole.
+`finish_reason`, `model` and the service's `warnings`, such as why an input was
+not answered; in streams also `thinking_delta`, and `in_progress` until the
+answer is whole.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from llama_index.core.base.llms.types import (
 from wx_integrations.core.calls import ends_chat, ends_generation
 from wx_integrations.core.inline import ThoughtSplitter
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
-from wx_integrations.core.wire.chat import Chunk, Completion, Delta, Usage
+from wx_integrations.core.wire.chat import Chunk, Completion, Delta, SystemDetails, Usage
 from wx_integrations.core.wire.shapes import Received
 from wx_integrations.core.wire.text import Generation, GenerationResult
 
@@ -55,7 +56,7 @@ def from_completion(completion: Completion, *, single_call: bool = False) -> Cha
         ),
         raw=_raw(completion),
         logprobs=logprobs(choice.logprobs if choice else None),
-        additional_kwargs=_facts(completion.usage, finish_reason, completion.model_name),
+        additional_kwargs=_facts(completion.usage, finish_reason, completion.model_name, _warnings(completion.system)),
     )
 
 
@@ -77,6 +78,7 @@ class Fold:
         self._usage: Usage | None = None
         self._finish_reason: str | None = None
         self._model: str | None = None
+        self._warnings: list[dict[str, Any]] = []
         self._whole = False
         self._last: ChatResponse | None = None
 
@@ -84,6 +86,7 @@ class Fold:
         """Take the next frame and return the answer so far."""
         self._usage = chunk.usage or self._usage
         self._model = chunk.model_name or self._model
+        self._warnings = self._warnings + _warnings(chunk.system)
         choice = next((choice for choice in chunk.choices if choice.index == 0), None)
         said = (choice.delta if choice else None) or Delta()
         written, text = self._splitter.feed(said.content or "")
@@ -114,7 +117,7 @@ class Fold:
         self._text += text
         self._thoughts += thought
         calls = self._assembler.calls(0)
-        facts = _facts(self._usage, self._finish_reason, self._model)
+        facts = _facts(self._usage, self._finish_reason, self._model, self._warnings)
         if thought:
             facts["thinking_delta"] = thought
         if not self._whole:
@@ -139,7 +142,7 @@ def from_generation(generation: Generation) -> CompletionResponse:
         text=result.generated_text,
         raw=_raw(generation, usage),
         logprobs=_token_logprobs(result.generated_tokens),
-        additional_kwargs=_facts(usage, result.stop_reason, generation.model_id),
+        additional_kwargs=_facts(usage, result.stop_reason, generation.model_id, _warnings(generation.system)),
     )
 
 
@@ -150,11 +153,13 @@ class TextFold:
         self._text = ""
         self._usage: Usage | None = None
         self._model: str | None = None
+        self._warnings: list[dict[str, Any]] = []
         self._logprobs: list[list[LogProb]] = []
 
     def feed(self, frame: Generation) -> CompletionResponse | None:
         """Take the next frame; frames without a result (the first of old streams) say nothing."""
         self._model = frame.model_id or self._model
+        self._warnings = self._warnings + _warnings(frame.system)
         if not frame.results:
             return None
         result = frame.results[0]
@@ -162,7 +167,7 @@ class TextFold:
         self._usage = _generation_usage(result, self._usage)
         self._logprobs = self._logprobs + (_token_logprobs(result.generated_tokens) or [])
         ended = ends_generation(frame)
-        facts = _facts(self._usage, result.stop_reason if ended else None, self._model)
+        facts = _facts(self._usage, result.stop_reason if ended else None, self._model, self._warnings)
         if not ended:
             facts[IN_PROGRESS] = True
         return CompletionResponse(
@@ -255,7 +260,9 @@ def _message(text: str, thought: str, calls: Sequence[AssembledCall], *, refusal
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=kwargs)
 
 
-def _facts(usage: Usage | None, finish_reason: str | None, model: str | None) -> dict[str, Any]:
+def _facts(
+    usage: Usage | None, finish_reason: str | None, model: str | None, warnings: list[dict[str, Any]]
+) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if usage is not None:
         facts["prompt_tokens"] = usage.prompt_tokens
@@ -265,7 +272,14 @@ def _facts(usage: Usage | None, finish_reason: str | None, model: str | None) ->
         facts["finish_reason"] = finish_reason
     if model:
         facts["model"] = model
+    if warnings:
+        facts["warnings"] = warnings
     return facts
+
+
+def _warnings(system: SystemDetails | None) -> list[dict[str, Any]]:
+    given = (system and system.warnings) or []
+    return [warning.model_dump(mode="json", exclude_unset=True) for warning in given]
 
 
 def _generation_usage(result: GenerationResult, before: Usage | None) -> Usage | None:

@@ -198,10 +198,16 @@ def whole_text(response: ChatResponse) -> str:
     if reason == "length":
         raise OutputTruncated("the answer hit the token limit", text=text, hint="Raise max_tokens")
     if not text.strip():
-        refusal = response.message.additional_kwargs.get("refusal")
-        said = f"the model refuses: {refusal}" if refusal else f"the answer is empty (finish_reason: {reason})"
-        raise UnexpectedResponse(said, excerpt=text)
+        raise UnexpectedResponse(_why_empty(response), excerpt=text)
     return text
+
+
+def _why_empty(response: ChatResponse) -> str:
+    facts = response.additional_kwargs
+    if refusal := response.message.additional_kwargs.get("refusal"):
+        return f"the model refuses: {refusal}"
+    notes = "; ".join(warning.get("message", "") for warning in facts.get("warnings", ()))
+    return f"the answer is empty (finish_reason: {facts.get('finish_reason')})" + (f": {notes}" if notes else "")
 
 
 def _forced(output_cls: type[BaseModel], kwargs: Mapping[str, Any]) -> dict[str, Any]:
