@@ -128,7 +128,7 @@ async def test_documents_of_ones_own(tmp_path: Path) -> None:
     brain = DeterministicBrain()
     index = VectorIndex.from_folder(tmp_path, brain, about="our buildings")
     service = Service(Emulator(brain, tools=Toolbox(indexes={"buildings": index})))
-    settings = {"tool_configs": {"RAGQuery": {"vectorIndexId": "buildings"}}}
+    settings: dict[str, Any] = {"tool_configs": {"RAGQuery": {"vectorIndexId": "buildings"}}}
     done = await loop(service, ["RAGQuery"], 'Use RAGQuery("How tall is the office tower?")', **settings)
     assert done.results[0].tool_output.content == "The office tower on Granite Street is 87 metres tall."
     assert service.sent(RUN)[0]["config"] == {"vectorIndexId": "buildings", "projectId": PROJECT}

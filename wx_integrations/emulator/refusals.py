@@ -14,7 +14,14 @@ from wx_integrations.emulator.exchange import Reply, html_reply, json_reply
 Family = Literal["ml", "iam", "tools", "gateway", "files", "schemas", "platform", "software"]
 DOCS = "https://cloud.ibm.com/apidocs/watsonx-ai"
 
-TEXTS = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests"}
+TEXTS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    429: "Too Many Requests",
+    501: "Not Implemented",
+}
 
 
 class Refused(Refusal):
