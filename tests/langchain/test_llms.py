@@ -844,22 +844,25 @@ async def test_arguments_are_left_alone(wire: Wire, colour: Colour) -> None:
 async def test_token_counts(wire: Wire) -> None:
     result = {"token_count": 3, "tokens": ["Write", "a", "tag"]}
     wire.answer = lambda _: httpx.Response(200, json={"model_id": MODEL, "result": result})
+    assert wire.llm().get_num_tokens("Write a tag") == 3
+    assert await wire.llm().aget_num_tokens("Write a tag") == 3
     llm = wire.llm()
-    assert llm.get_num_tokens("Write a tag") == 3
-    assert await llm.aget_num_tokens("Write a tag") == 3
     assert llm.get_tokens("Write a tag") == ["Write", "a", "tag"]
     assert await llm.aget_tokens("Write a tag") == ["Write", "a", "tag"]
-    assert [body.get("parameters") for body in wire.bodies] == [
-        None,
-        None,
-        {"return_tokens": True},
-        {"return_tokens": True},
-    ]
+    tokens = {"return_tokens": True}
+    assert [body.get("parameters") for body in wire.bodies] == [None, None, tokens, tokens]
     assert {request.url.path for request in wire.requests} == {"/ml/v1/text/tokenization"}
 
 
+def test_texts_are_counted_once(wire: Wire) -> None:
+    wire.answer = lambda _: httpx.Response(200, json={"model_id": MODEL, "result": {"token_count": 3}})
+    llm = wire.llm()
+    assert [llm.get_num_tokens("Write a tag"), llm.get_num_tokens("Write a tag")] == [3, 3]
+    assert len(wire.requests) == 1
+
+
 def test_token_ids_are_not_made_up(wire: Wire) -> None:
-    with pytest.raises(NotImplementedError, match="custom_get_token_ids"):
+    with pytest.raises(ConfigurationError, match="custom_get_token_ids"):
         wire.llm().get_token_ids("Write a tag")
     own = wire.llm(custom_get_token_ids=lambda text: [len(word) for word in text.split()])
     assert own.get_token_ids("Write a tag") == [5, 1, 3]
@@ -868,9 +871,15 @@ def test_token_ids_are_not_made_up(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("place", [{"deployment_id": "d"}, {"model": "m"}])
-def test_who_cannot_count(wire: Wire, place: dict[str, str]) -> None:
+async def test_where_there_is_no_tokenizer_counts_are_estimates(wire: Wire, place: dict[str, str]) -> None:
+    llm = wire.llm(**place)
+    with pytest.warns(WatsonxWarning, match="estimated"):
+        assert llm.get_num_tokens("Write a tag!") == 3
+    assert await llm.aget_num_tokens("Write a tag!") == 3
     with pytest.raises(ConfigurationError):
-        wire.llm(**place).get_num_tokens("x")
+        llm.get_tokens("x")
+    with pytest.raises(ConfigurationError):
+        await llm.aget_tokens("x")
     assert not wire.requests
 
 

@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 
 from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError, InvalidRequest, NotFound, Unauthorized, WatsonxError
-from wx_integrations.langchain.chat_fields import ChatFields
+from wx_integrations.core.fields import ModelFields
 from wx_integrations.langchain.metadata import WatsonxWarning
 from wx_integrations.langchain.schemas import tool_of
 
@@ -28,7 +28,7 @@ def estimate(text: str) -> int:
 
 
 if TYPE_CHECKING:
-    Base = ChatFields
+    Base = ModelFields
 else:  # a mixin: each further pydantic class with this many fields costs milliseconds at import
     Base = object
 

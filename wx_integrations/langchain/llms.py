@@ -20,17 +20,13 @@ from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.wire.text import Generation, GenerationRequest, Tokenization
 from wx_integrations.langchain import serialization
+from wx_integrations.langchain.counting import Counting
 from wx_integrations.langchain.generations import Fold, notes, summary, to_result
 from wx_integrations.langchain.llm_fields import LLMFields
 from wx_integrations.langchain.metadata import warn
 
-_NO_IDS = (
-    "watsonx.ai tells the tokens of a text as pieces of text, not as ids. "
-    "Use get_num_tokens() for their number, get_tokens() for the pieces, or give custom_get_token_ids"
-)
 
-
-class WatsonxLLM(LLMFields, BaseLLM):
+class WatsonxLLM(Counting, LLMFields, BaseLLM):
     """Text generation with IBM watsonx.ai.
 
     Give `model_id` (a model of the catalogue, within a project or space),
@@ -51,6 +47,9 @@ class WatsonxLLM(LLMFields, BaseLLM):
 
     _given: dict[str, Any] = PrivateAttr(default_factory=dict)
     """The parameters of the call that this copy is for."""
+    _token_counts: dict[str, int] = PrivateAttr(default_factory=dict)
+    _tokenizer_missing: bool = PrivateAttr(default=False)
+    _estimate_told: bool = PrivateAttr(default=False)
 
     # ------------------------------------------------------------------ calls with their own parameters
     # LangChain leaves a call's parameters out of the key under which it caches answers, so each
@@ -230,45 +229,25 @@ class WatsonxLLM(LLMFields, BaseLLM):
 
     # ------------------------------------------------------------------ tokens
 
-    def get_num_tokens(self, text: str) -> int:
-        """Return the number of tokens of a text, counted by the service.
+    def get_tokens(self, text: str) -> list[str]:
+        """Return the tokens of a text as pieces of text; the service tells no ids.
 
         Raises:
             ConfigurationError: deployments and the Model Gateway have no tokenization.
         """
-        if self.custom_get_token_ids is not None:
-            return len(self.custom_get_token_ids(text))
-        return self.client.run(self._tokenization(text)).result.token_count
-
-    async def aget_num_tokens(self, text: str) -> int:
-        """Return the number of tokens of a text, counted by the service."""
-        return (await self.async_client.run(self._tokenization(text))).result.token_count
-
-    def get_tokens(self, text: str) -> list[str]:
-        """Return the tokens of a text as pieces of text."""
-        return list(self.client.run(self._tokenization(text, pieces=True)).result.tokens or ())
+        return list(self.client.run(self._tokenization(text)).result.tokens or ())
 
     async def aget_tokens(self, text: str) -> list[str]:
         """Return the tokens of a text as pieces of text."""
-        return list((await self.async_client.run(self._tokenization(text, pieces=True))).result.tokens or ())
+        return list((await self.async_client.run(self._tokenization(text))).result.tokens or ())
 
-    def get_token_ids(self, text: str) -> list[int]:
-        """Return what `custom_get_token_ids` gives.
-
-        Raises:
-            NotImplementedError: it is not set; the service does not tell ids.
-        """
-        if self.custom_get_token_ids is not None:
-            return self.custom_get_token_ids(text)
-        raise NotImplementedError(_NO_IDS)
-
-    def _tokenization(self, text: str, *, pieces: bool = False) -> calls.Call[Tokenization]:
+    def _tokenization(self, text: str) -> calls.Call[Tokenization]:
         target = self.target
         if isinstance(target, calls.Deployment):
             raise ConfigurationError(
                 "deployments have no tokenization", hint="Ask a WatsonxLLM with model_id", field="deployment_id"
             )
-        return calls.tokenize(target, text, return_tokens=pieces)
+        return calls.tokenize(target, text, return_tokens=True)
 
     # ------------------------------------------------------------------ what LangChain wants to know
 
