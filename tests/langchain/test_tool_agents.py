@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from langchain_core.runnables import Runnable
 
 from tests.langchain.chatting import Caller, Stage, calls_of, scripted
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.emulator.app import Emulator
 from wx_integrations.emulator.deterministic import DeterministicBrain
 from wx_integrations.emulator.faults import Faults, Status
 from wx_integrations.emulator.scripted import calling
+from wx_integrations.emulator.server import LocalServer
 from wx_integrations.emulator.tools.toolbox import Toolbox
 from wx_integrations.emulator.tools.vector_index import VectorIndex
 from wx_integrations.langchain import WatsonxToolkit
@@ -188,3 +191,16 @@ async def test_all_tools_at_once(stage: Stage, caller: Caller) -> None:
     said = await ask(caller, tools, "What is the weather in Tokyo?")
     assert str(results(said)[0].content).startswith("Current weather in tokyo, japan:")
     assert len(stage.chats()[0]["tools"]) == 6
+
+
+async def test_over_sockets(caller: Caller) -> None:
+    with LocalServer(Emulator(strict=False)) as server:
+        toolkit = WatsonxToolkit(url=server.url, token="any", project_id="p")
+        python = await toolkit.aget_tool("PythonInterpreter")
+        if caller.colour == "sync":
+            assert python.invoke("print(6 * 7)") == "42\n"
+        else:
+            outputs = await asyncio.gather(*(python.ainvoke(f"print({number})") for number in range(4)))
+            assert outputs == ["0\n", "1\n", "2\n", "3\n"]
+            await toolkit.async_client.aclose()
+        toolkit.client.close()

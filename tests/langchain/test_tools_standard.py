@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 from langchain_core.tools import BaseTool
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
 from tests.support.tool_service import ToolService
+from wx_integrations.emulator.app import Emulator
+from wx_integrations.emulator.transport import EmulatorTransport
 from wx_integrations.langchain.tools import WatsonxTool, WatsonxToolkit
 
 
@@ -69,3 +72,38 @@ class TestTextToolIntegration(_Text, ToolsIntegrationTests):
 
 class TestSchemaToolIntegration(_Schema, ToolsIntegrationTests):
     pass
+
+
+class TestEmulatedTextToolIntegration(ToolsIntegrationTests):
+    """PythonInterpreter on the emulator, which runs the code."""
+
+    @property
+    def tool_constructor(self) -> type[BaseTool] | BaseTool:
+        return _emulated("PythonInterpreter")
+
+    @property
+    def tool_invoke_params_example(self) -> dict[str, Any]:
+        return {"input": "print(6 * 7)"}
+
+
+class TestEmulatedSchemaToolIntegration(ToolsIntegrationTests):
+    """Wikipedia on the emulator."""
+
+    @property
+    def tool_constructor(self) -> type[BaseTool] | BaseTool:
+        return _emulated("Wikipedia")
+
+    @property
+    def tool_invoke_params_example(self) -> dict[str, Any]:
+        return {"query": "Eiffel Tower"}
+
+
+def _emulated(name: str) -> WatsonxTool:
+    transport = EmulatorTransport(Emulator())
+    toolkit = WatsonxToolkit(
+        url="https://us-south.ml.cloud.ibm.com",
+        api_key="key",
+        httpx_client=httpx.Client(transport=transport),
+        async_httpx_client=httpx.AsyncClient(transport=transport),
+    )
+    return toolkit.get_tool(name)
