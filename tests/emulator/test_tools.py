@@ -127,6 +127,13 @@ def test_wrong_requests(lab: Lab, body: dict[str, Any], words: str) -> None:
     assert words in answer["message"]
 
 
+def test_null_is_no_text_unless_one_is_lenient(lab: Lab) -> None:
+    given = {"location": "Rome", "country": None}
+    assert run(lab, "Weather", given).status == 400
+    assert run(Lab(strict=False), "Weather", given).status == 200
+    assert run(Lab(strict=False), "Weather", {"location": None}).status == 400
+
+
 def test_unknown_tools(lab: Lab) -> None:
     assert run(lab, "Nothing", "x").status == 404
 

@@ -43,10 +43,10 @@ def run(visit: Visit) -> Reply:
     if request.tool_name not in (None, name):
         raise Refused(400, "", f"tool_name is {request.tool_name!r}, but the path names {name!r}")
     tool = _tool(visit, name)
-    check_input(tool.card.input_schema, request.input)
+    given = read_input(tool.card.input_schema, request.input, strict=visit.service.strict)
     bench = Bench(visit.service.brain, lambda ending, data: _address(visit, toolbox.keep_image(ending, data)))
     try:
-        return json_reply(200, {"output": tool.run(request.input, request.config or {}, bench)})
+        return json_reply(200, {"output": tool.run(given, request.config or {}, bench)})
     except ToolFailed as error:
         raise Refused(error.status, "", f"{name}: {error}") from None
 
@@ -60,18 +60,22 @@ def picture(visit: Visit) -> Reply:
     return Reply(200, {"content-type": mimetypes.guess_type(name)[0] or "application/octet-stream"}, data)
 
 
-def check_input(schema: Mapping[str, Any] | None, given: Input) -> None:
-    """Refuse an input that does not have the fields of a tool's schema.
+def read_input(schema: Mapping[str, Any] | None, given: Input, *, strict: bool) -> Input:
+    """Return an input that has the fields of a tool's schema.
+
+    Lenient reading leaves out optional fields that are null, which langchain-ibm sends.
 
     Raises:
-        Refused: names the field.
+        Refused: names the field that is missing, unknown or of a wrong kind.
     """
     if schema is None:
-        return
+        return given
     if isinstance(given, str):
         raise Refused(400, "", f"input must be an object with {', '.join(schema['required'])}")
-    properties = schema["properties"]
-    for name in schema["required"]:
+    properties, needed = schema["properties"], schema["required"]
+    if not strict:
+        given = {name: value for name, value in given.items() if value is not None or name in needed}
+    for name in needed:
         if name not in given:
             raise Refused(400, "", f"input.{name} is required")
     for name, value in given.items():
@@ -79,6 +83,7 @@ def check_input(schema: Mapping[str, Any] | None, given: Input) -> None:
             raise Refused(400, "", f"input.{name} is not known; known: {', '.join(properties)}")
         if properties[name]["type"] == "string" and not isinstance(value, str):
             raise Refused(400, "", f"input.{name} must be a string")
+    return given
 
 
 def _toolbox(visit: Visit) -> Toolbox:
