@@ -49,7 +49,7 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
             .sign(key, hashes.SHA256())
         )
-        path = self.folder / "self-signed.pem"
+        path = self.folder / "self-signed.key-and-certificate"
         path.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -127,8 +127,11 @@ class Server:
         refused: why TLS handshakes failed.
     """
 
-    def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, handler: Handler, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", greeting: bytes = b""
+    ) -> None:
         self.handler = handler
+        self.greeting = greeting
         self.tls = tls
         self.seen: list[Seen] = []
         self.refused: list[str] = []
@@ -183,6 +186,8 @@ class Server:
                     self._open.discard(raw)
                     self._open.add(connection)
                 connection.do_handshake()
+            if self.greeting:
+                connection.sendall(self.greeting)
             reader = connection.makefile("rb")
             try:
                 while self._exchange(connection, reader, number):
@@ -258,7 +263,10 @@ def _read_request(reader: Any, number: int) -> Seen | None:
     line = reader.readline()
     if not line:
         return None
-    method, target, _ = line.decode("latin-1").split(" ", 2)
+    parts = line.decode("latin-1").split(" ", 2)
+    if len(parts) < 3:
+        return None  # not HTTP, such as TLS where none is spoken
+    method, target, _ = parts
     headers = []
     while (line := reader.readline()) not in (b"\r\n", b""):
         name, _, value = line.decode("latin-1").partition(":")

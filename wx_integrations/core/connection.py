@@ -34,6 +34,7 @@ from wx_integrations.core.secrets import (
     secret_proxy,
     unguarded,
 )
+from wx_integrations.core.transport import is_proxy
 
 API_VERSION = "2024-03-14"
 """The active version date of the API reference."""
@@ -401,20 +402,12 @@ def _check_proxies(proxies: Any) -> None:
             raise ConfigurationError(
                 f"proxies: {name!r} is neither http, https, all nor a URL pattern", field="proxies"
             )
-        if not _is_proxy(value):
+        if not is_proxy(opened(value)):
             raise ConfigurationError(
                 f"proxies: the value of {name!r} is not the URL of a proxy",
                 hint="Give something like http://proxy.example.com:3128",
                 field="proxies",
             )
-
-
-def _is_proxy(url: Any) -> bool:
-    try:
-        httpx.Proxy(opened(url))
-    except (ValueError, TypeError, httpx.InvalidURL):
-        return False
-    return True
 
 
 def timeout_dict(timeout: float | httpx.Timeout) -> dict[str, float | None]:

@@ -8,12 +8,15 @@ load, which keeps each walk short.
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
+import re
 import ssl
 import urllib.request
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -43,46 +46,89 @@ def ssl_context(verify: Verify) -> ssl.SSLContext:
             "TLS verification is off (verify=False): anyone on the way can read the token", UserWarning, stacklevel=2
         )
         return httpx.create_ssl_context(verify=False)
-    if verify is None or verify is True:
-        return httpx.create_ssl_context()
-    path = Path(verify)
+    named = "verify"
     try:
-        if path.is_dir():
-            return ssl.create_default_context(capath=str(path))
-        return ssl.create_default_context(cafile=str(path))
+        if verify is None or verify is True:
+            named = "SSL_CERT_FILE or SSL_CERT_DIR"
+            return httpx.create_ssl_context()
+        path = Path(verify)
+        return _trusting_folder(path) if path.is_dir() else ssl.create_default_context(cafile=str(path))
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
-            f"verify: {verify!r} is not a usable CA file ({error.__class__.__name__})",
+            f"{named}: not a usable CA file ({error.__class__.__name__})",
             hint="Give the path of a PEM file with the certificates to trust",
             field="verify",
         ) from None
 
 
+def _trusting_folder(path: Path) -> ssl.SSLContext:
+    """Trust what is in a folder: OpenSSL reads files named by hash by itself, the others are read here."""
+    context = ssl.create_default_context(capath=str(path))
+    for file in sorted(path.iterdir()):
+        if file.suffix in (".pem", ".crt", ".cer"):
+            context.load_verify_locations(cafile=str(file))
+    return context
+
+
 def environment_proxies() -> dict[str, str | None]:
-    """Return httpx mount patterns for the proxy variables of the environment; None means direct."""
+    """Return httpx mount patterns for the proxy variables of the environment; None means direct.
+
+    They mean what they mean to httpx, and exceptions it cannot read are read as they are meant.
+    """
     found = urllib.request.getproxies()
     mounts: dict[str, str | None] = {}
     for scheme in ("http", "https", "all"):
         if found.get(scheme):
-            url = found[scheme]
-            mounts[f"{scheme}://"] = url if "://" in url else f"http://{url}"
+            url = found[scheme] if "://" in found[scheme] else f"http://{found[scheme]}"
+            if not is_proxy(url):
+                name = f"{scheme.upper()}_PROXY"
+                raise ConfigurationError(
+                    f"{name}: not the URL of a proxy",
+                    hint="Give something like http://proxy.example.com:3128, or unset it",
+                    field="proxies",
+                    env=name,
+                )
+            mounts[f"{scheme}://"] = url
     if not mounts:
         return {}
     for name in found.get("no", "").split(","):
-        host = name.strip().lower()
+        host = name.strip()
         if host == "*":
             return {}
-        if not host:
-            continue
-        if "://" in host:
-            mounts[host] = None
-        elif ":" in host and not host.startswith("["):
-            mounts[f"all://{host}" if host.count(":") == 1 else f"all://[{host}]"] = None
-        elif host.replace(".", "").isdigit() or host == "localhost":
-            mounts[f"all://{host}"] = None
-        else:
-            mounts[f"all://*{host}"] = None
+        pattern = _exception(host) if host else None
+        if pattern:
+            mounts[pattern] = None
     return mounts
+
+
+def _exception(host: str) -> str | None:
+    """Return the mount pattern of one entry of NO_PROXY; None for what can be no host."""
+    bracketed = re.fullmatch(r"\[([^\]]*)\](:\d+)?", host)
+    address, port = bracketed.groups("") if bracketed else (host.split("/")[0], "")
+    pattern = f"all://*{host.removeprefix('*')}"
+    if "://" in host:
+        pattern = host
+    elif host.lower() == "localhost":
+        pattern = f"all://{host}"
+    else:
+        with contextlib.suppress(ValueError):
+            version = ipaddress.ip_address(address).version
+            pattern = f"all://[{address}]{port}" if version == 6 else f"all://{address}"
+    with contextlib.suppress(ValueError, httpx.InvalidURL):
+        if not pattern.isascii():
+            pattern = pattern.replace(host, host.encode("idna").decode())
+        httpx.URL(pattern)
+        return pattern
+    return None
+
+
+def is_proxy(url: Any) -> bool:
+    """Whether httpx takes this as a proxy's URL."""
+    try:
+        httpx.Proxy(url)
+    except (ValueError, TypeError, httpx.InvalidURL):
+        return False
+    return True
 
 
 def explicit_proxies(proxies: Mapping[str, str]) -> dict[str, str | None]:
@@ -102,7 +148,12 @@ def build_mounts(
     mounts = {}
     for pattern, url in patterns.items():
         if url not in made:
-            made[url] = make(url)
+            try:
+                made[url] = make(url)
+            except ImportError:
+                raise ConfigurationError(
+                    "proxies: SOCKS needs another package", hint="pip install 'httpx[socks]'", field="proxies"
+                ) from None
         mounts[pattern] = made[url]
     return mounts
 
@@ -160,8 +211,9 @@ class ShardedTransport(httpx.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        for shard in self.shards:
-            await shard.aclose()
+        async with contextlib.AsyncExitStack() as stack:  # every one, even if one fails
+            for shard in reversed(self.shards):
+                stack.push_async_callback(shard.aclose)
 
 
 class _CountedStream(httpx.AsyncByteStream):
