@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from wx_integrations.core.wire.shapes import SentT
 from wx_integrations.emulator.refusals import Refused
 from wx_integrations.emulator.service import Visit
 
+DEPTH = 256
 _TYPE_ERRORS = ("_type", "_parsing", "model_attributes_type", "union_tag_not_found")
 
 
@@ -33,7 +33,20 @@ def read_object(visit: Visit) -> dict[str, Any]:
         raise Refused(400, "invalid_request_entity", f"Invalid request: the body is not JSON: {error}") from None
     if not isinstance(data, dict):
         raise Refused(400, "json_type_error", "Invalid request: the body must be a JSON object")
+    if _is_deep(data):
+        raise Refused(400, "invalid_request_entity", f"Invalid request: the body nests deeper than {DEPTH} levels")
     return data
+
+
+def _is_deep(data: Any) -> bool:
+    """Whether a body nests deeper than anything sensible; read level by level, as recursion would overflow."""
+    level = [data]
+    for _ in range(DEPTH):
+        inner = [value for value in level if isinstance(value, dict | list)]
+        level = [part for value in inner for part in (value.values() if isinstance(value, dict) else value)]
+        if not level:
+            return False
+    return True
 
 
 def _no_constant(name: str) -> None:
@@ -58,7 +71,7 @@ def validate(visit: Visit, shape: type[SentT], data: Mapping[str, Any], where: s
             unknown = [item for item in errors if item["type"] == "extra_forbidden"]
             if visit.service.strict or not unknown:
                 raise _refusal(errors, remaining, where) from None
-            remaining = copy.deepcopy(remaining)
+            remaining = json.loads(json.dumps(remaining))
             dropped = [_drop(remaining, item["loc"]) for item in unknown]
             if not all(dropped):
                 raise _refusal(errors, remaining, where) from None

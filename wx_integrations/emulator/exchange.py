@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 Trouble = Literal["refuse", "reset", "close", "timeout", "garbage"]
 """How a connection fails: not accepted, reset, closed by the peer too early, silence, or bytes that are not HTTP."""
@@ -45,16 +45,20 @@ class Request:
     def host(self) -> str:
         """The host name without port, in lower case; the Host header wins over the URL."""
         named = self.header("host")
-        return (urlsplit(f"//{named}").hostname if named else urlsplit(self.url).hostname) or ""
+        return (_split(f"//{named}") if named else self._parts).hostname or ""
+
+    @cached_property
+    def _parts(self) -> SplitResult:
+        return _split(self.url)
 
     @cached_property
     def path(self) -> str:
-        return urlsplit(self.url).path or "/"
+        return self._parts.path or "/"
 
     @cached_property
     def query(self) -> dict[str, str]:
         """The query parameters; the last one wins."""
-        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+        return dict(parse_qsl(self._parts.query, keep_blank_values=True))
 
     @cached_property
     def form(self) -> dict[str, str]:
@@ -63,6 +67,14 @@ class Request:
             return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
         except UnicodeDecodeError:
             return {}
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL; one that makes no sense has no parts."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 @dataclass(frozen=True)
