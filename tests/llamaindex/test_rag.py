@@ -34,8 +34,8 @@ from llama_index.core.tools import QueryEngineTool, ToolMetadata
 from pydantic import BaseModel
 
 from tests.llamaindex.conftest import PROJECT, URL, Colour, Script, Service, call, completion
-from wx_integrations.core.client import AsyncClient, Client
 from wx_integrations.core.connection import Connection
+from wx_integrations.core.session import Session
 from wx_integrations.emulator.app import Emulator
 from wx_integrations.emulator.transport import EmulatorTransport
 from wx_integrations.llamaindex import WatsonxEmbeddings
@@ -225,16 +225,12 @@ class OfflineEmbeddings(WatsonxEmbeddings):
     """Embeddings that find the emulator in whatever process they wake up in."""
 
     @property
-    def client(self) -> Client:
-        return Client(_offline(httpx_client=httpx.Client(transport=EmulatorTransport(Emulator()))))
-
-    @property
-    def async_client(self) -> AsyncClient:
-        return AsyncClient(_offline(async_httpx_client=httpx.AsyncClient(transport=EmulatorTransport(Emulator()))))
-
-
-def _offline(**client: Any) -> Connection:
-    return Connection(url=URL, api_key="k", project_id=PROJECT, **client)
+    def session(self) -> Session:
+        transport = EmulatorTransport(Emulator())
+        connection = Connection(
+            url=URL, api_key="k", project_id=PROJECT, async_httpx_client=httpx.AsyncClient(transport=transport)
+        )
+        return Session(connection)
 
 
 async def test_a_pipeline_with_a_cache(service: Service, colour: Colour) -> None:

@@ -59,9 +59,16 @@ async def test_more_nodes_than_a_request_takes(service: Service, colour: Colour)
 
 
 async def test_a_place_that_does_not_exist(colour: Colour) -> None:
-    reranker = WatsonxRerank(model_id=MODEL, **Script(ranking((2, 1.0))).connection)
-    with pytest.raises(UnexpectedResponse, match="2 passages were sent, but the answer ranks number 2"):
+    reranker = WatsonxRerank(model_id=MODEL, **Script(*[ranking((2, 1.0))] * 9).connection)
+    with pytest.raises(UnexpectedResponse, match="2 documents were sent, but the answer ranks number 2"):
         await colour.call(reranker, "postprocess_nodes", nodes("a", "b"), query_str="q")
+
+
+async def test_a_threshold(colour: Colour) -> None:
+    script = Script(ranking((1, 2.5), (0, -1.5)))
+    reranker = WatsonxRerank(model_id=MODEL, **script.connection, score_threshold=0)
+    best = await colour.call(reranker, "postprocess_nodes", nodes("a", "b"), query_str="q")
+    assert [node.node.node_id for node in best] == ["b"]
 
 
 @pytest.mark.parametrize("other", [{"model": "x"}, {"deployment_id": "x"}], ids=str)

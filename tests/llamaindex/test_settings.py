@@ -256,6 +256,15 @@ def test_pickle_leaves_the_secrets_at_home(
     assert again.to_dict() == made.to_dict()
 
 
+def test_what_was_used_before_leaves_no_secret_in_the_pickle() -> None:
+    llm = WatsonxLLM(model_id="ibm/granite-4-h-small", **GIVEN)
+    assert llm.session
+    assert llm.tokenizer
+    pickled = pickle.dumps(llm)
+    assert SECRET.encode() not in pickled
+    assert pickle.loads(pickled).tokenizer.target == llm.target
+
+
 @each_adapter
 def test_secrets_travel_when_asked_to(adapter: type[Any], own: dict[str, Any]) -> None:
     again = pickle.loads(pickle.dumps(adapter(**GIVEN, **own, pickle_secrets=True)))

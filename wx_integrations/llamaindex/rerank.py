@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,22 +11,20 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-from pydantic import Field, PrivateAttr
+from pydantic import ConfigDict, Field
 
-from wx_integrations.core.calls import Call, rerank
-from wx_integrations.core.errors import ConfigurationError, UnexpectedResponse
+from wx_integrations.core.batching import MAX_TEXTS
+from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ModelFields
-from wx_integrations.core.wire.text import RankedPassage, Ranking, RerankParameters, RerankReturnOptions
-from wx_integrations.llamaindex.concurrency import MAX_CONCURRENCY, Bound
+from wx_integrations.core.ranker import Place, Ranker
+from wx_integrations.core.wire.text import RerankParameters
+from wx_integrations.llamaindex.bounds import BulkFields
 from wx_integrations.llamaindex.metadata import with_connection
 
 dispatcher = get_dispatcher(__name__)
 
-MAX_BATCH = 1000
-"""Passages one request takes (watsonx.ai API reference)."""
 
-
-class WatsonxRerank(ModelFields, BaseNodePostprocessor):
+class WatsonxRerank(ModelFields, BulkFields, BaseNodePostprocessor):
     """IBM watsonx.ai as LlamaIndex's reranker.
 
         reranker = WatsonxRerank(model_id="cross-encoder/ms-marco-minilm-l-12-v2", top_n=3, project_id="...")
@@ -35,19 +32,21 @@ class WatsonxRerank(ModelFields, BaseNodePostprocessor):
 
     Returns new `NodeWithScore`s, best first, around the same nodes; scores
     are the model's, unbounded and of either sign. More than a thousand nodes
-    go in several requests.
+    go in several requests and are ranked as one.
     """
 
-    top_n: int | None = Field(default=None, gt=0)
+    model_config = ConfigDict(defer_build=False)
+
+    top_n: int | None = Field(default=None, ge=1)
     """How many nodes to return; all without it."""
-    truncate_input_tokens: int | None = None
+    score_threshold: float | None = None
+    """The least score to return."""
+    truncate_input_tokens: int | None = Field(default=None, ge=1)
     """Cuts each passage after that many tokens."""
     metadata_mode: MetadataMode = MetadataMode.EMBED
     """Which of a node's metadata the model reads along with its text."""
-    max_concurrency: int = Field(default=MAX_CONCURRENCY, gt=0)
-    """Requests at a time per event loop."""
-
-    _bound: Bound = PrivateAttr(default_factory=Bound)
+    batch_size: int = Field(default=MAX_TEXTS, ge=1, le=MAX_TEXTS)
+    """Nodes per request."""
 
     @classmethod
     def class_name(cls) -> str:
@@ -66,6 +65,13 @@ class WatsonxRerank(ModelFields, BaseNodePostprocessor):
         """Return the settings as data, without secrets."""
         return with_connection(self, super().to_dict(**kwargs))
 
+    def ranker(self) -> Ranker:
+        """Return the engine behind this adapter."""
+        cut = self.truncate_input_tokens
+        parameters = None if cut is None else RerankParameters(truncate_input_tokens=cut)
+        bounds = self.bounds(self.batch_size, "send")
+        return Ranker(self.session, self.target, parameters, bounds, self.top_n, self.score_threshold)
+
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
@@ -73,8 +79,7 @@ class WatsonxRerank(ModelFields, BaseNodePostprocessor):
         if not nodes:
             return []
         with self._reported(nodes, query) as report:
-            rankings = [self.client.run(call) for call in self._calls(nodes, query)]
-            return report(self._best(nodes, rankings))
+            return report(self.ranker().rank(query, self._texts(nodes)).places)
 
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
@@ -83,41 +88,15 @@ class WatsonxRerank(ModelFields, BaseNodePostprocessor):
         if not nodes:
             return []
         with self._reported(nodes, query) as report:
-            rankings = await asyncio.gather(*(self._arun(call) for call in self._calls(nodes, query)))
-            return report(self._best(nodes, rankings))
+            return report((await self.ranker().arank(query, self._texts(nodes))).places)
 
-    async def _arun(self, call: Call[Ranking]) -> Ranking:
-        async with self._bound.of(self.max_concurrency):
-            return await self.async_client.run(call)
-
-    def _calls(self, nodes: Sequence[NodeWithScore], query: str) -> list[Call[Ranking]]:
-        texts = [node.node.get_content(metadata_mode=self.metadata_mode) for node in nodes]
-        batches = [texts[start : start + MAX_BATCH] for start in range(0, len(texts), MAX_BATCH)]
-        return [rerank(self.target, query, batch, self._parameters(len(batch))) for batch in batches]
-
-    def _parameters(self, size: int) -> RerankParameters | None:
-        options = None if self.top_n is None else RerankReturnOptions(top_n=min(self.top_n, size))
-        if options is None and self.truncate_input_tokens is None:
-            return None
-        return RerankParameters(truncate_input_tokens=self.truncate_input_tokens, return_options=options)
-
-    def _best(self, nodes: Sequence[NodeWithScore], rankings: Iterable[Ranking]) -> list[NodeWithScore]:
-        """Return the nodes in the order of their scores; equal scores keep the order they came in."""
-        ranked: list[tuple[int, RankedPassage]] = []
-        for number, ranking in enumerate(rankings):
-            start = number * MAX_BATCH
-            size = min(MAX_BATCH, len(nodes) - start)
-            for item in ranking.results:
-                if not 0 <= item.index < size:
-                    raise UnexpectedResponse(f"{size} passages were sent, but the answer ranks number {item.index}")
-                ranked.append((start + item.index, item))
-        ranked.sort(key=lambda pair: (-pair[1].score, pair[0]))
-        return [NodeWithScore(node=nodes[place].node, score=item.score) for place, item in ranked[: self.top_n]]
+    def _texts(self, nodes: Sequence[NodeWithScore]) -> list[str]:
+        return [node.node.get_content(metadata_mode=self.metadata_mode) for node in nodes]
 
     @contextmanager
     def _reported(
         self, nodes: list[NodeWithScore], query: str
-    ) -> Iterator[Callable[[list[NodeWithScore]], list[NodeWithScore]]]:
+    ) -> Iterator[Callable[[list[Place]], list[NodeWithScore]]]:
         """Tell instrumentation and callbacks about a reranking, its nodes and its outcome."""
         top_n = self.top_n or len(nodes)
         name = self.target.name
@@ -130,7 +109,8 @@ class WatsonxRerank(ModelFields, BaseNodePostprocessor):
         }
         with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
 
-            def report(best: list[NodeWithScore]) -> list[NodeWithScore]:
+            def report(places: list[Place]) -> list[NodeWithScore]:
+                best = [NodeWithScore(node=nodes[place.index].node, score=place.score) for place in places]
                 event.on_end(payload={EventPayload.NODES: best})
                 dispatcher.event(ReRankEndEvent(nodes=best))
                 return best
