@@ -258,8 +258,7 @@ def test_pickle_leaves_the_secrets_at_home(
 
 def test_what_was_used_before_leaves_no_secret_in_the_pickle() -> None:
     llm = WatsonxLLM(model_id="ibm/granite-4-h-small", **GIVEN)
-    assert llm.session
-    assert llm.tokenizer
+    _ = llm.session, llm.tokenizer
     pickled = pickle.dumps(llm)
     assert SECRET.encode() not in pickled
     assert pickle.loads(pickled).tokenizer.target == llm.target
