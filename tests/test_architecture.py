@@ -1,0 +1,165 @@
+"""Who may import whom. CONTRIBUTING.md draws the floor plan; this is the law."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "wx_integrations"
+FILES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+BASE = {"httpx", "pydantic", "pydantic_core"}
+"""All that a base install has."""
+
+WELCOME = {"numpy", "tqdm"}
+"""What core uses if somebody else brought it: never when it is imported, only inside a function."""
+
+# Of core, the modules that hold decisions and wait for nothing: values in, values out.
+PURE = (
+    *("wire", "calls", "sse", "errors", "inline", "schemas", "profiles"),
+    *("toolcalls", "toolchoice", "arguments", "jsontext"),
+)
+
+# Who knows whom in core: a module may import those before it, never those after it.
+ORDER = ("wire", "errors", "calls", "hosts", "retry", "auth", "connection", "exchange", "client", "session", "fields")
+
+
+def name_of(path: Path) -> str:
+    """Return a file's module name."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the full name of everything a file imports, wherever in it."""
+    yield from imports_within(ast.walk(ast.parse(path.read_text("utf-8"))), path)
+
+
+def imports_at_once(path: Path) -> Iterator[str]:
+    """Yield what a file imports when it is imported: not within functions, not for type checkers."""
+    yield from imports_within(at_once(ast.parse(path.read_text("utf-8")).body), path)
+
+
+def at_once(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    for node in body:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from at_once(node.orelse)
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.ClassDef):
+            yield from at_once([child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)])
+        else:
+            yield node
+
+
+def imports_within(nodes: Iterable[ast.AST], path: Path) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide who imports whom"
+            assert node.module is not None
+            for alias in node.names:
+                # `from package import module` imports the module.
+                yield f"{node.module}.{alias.name}" if is_module(f"{node.module}.{alias.name}") else node.module
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def room_of(module: str) -> str:
+    """Return the room of a module of the package: its first two names."""
+    return ".".join(module.split(".")[:2])
+
+
+def is_within(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def foreign(path: Path) -> set[str]:
+    """Return the third-party packages a file imports."""
+    return third_party(imports(path))
+
+
+def third_party(modules: Iterable[str]) -> set[str]:
+    return {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names) - {"wx_integrations"}
+
+
+def own(path: Path) -> set[str]:
+    """Return the package's own modules that a file imports."""
+    return {module for module in imports(path) if is_within(module, "wx_integrations")}
+
+
+def files_of(*rooms: str) -> list[Path]:
+    return [path for path in FILES if is_within(name_of(path), *(f"wx_integrations.{room}" for room in rooms))]
+
+
+ids = {"ids": lambda path: name_of(path).removeprefix("wx_integrations.")}
+
+
+def test_there_is_something_to_check() -> None:
+    for room in ("core", "core.wire", "langchain", "llamaindex", "emulator", "cli"):
+        assert files_of(room), room
+
+
+@pytest.mark.parametrize("path", files_of("core"), **ids)
+def test_core_knows_no_framework_and_no_other_room(path: Path) -> None:
+    assert third_party(imports_at_once(path)) <= BASE
+    assert foreign(path) <= BASE | WELCOME
+    assert {room_of(module) for module in own(path)} <= {"wx_integrations.core", "wx_integrations"}
+
+
+@pytest.mark.parametrize("path", files_of(*(f"core.{name}" for name in PURE)), **ids)
+def test_the_pure_layer_knows_no_http(path: Path) -> None:
+    assert "httpx" not in foreign(path)
+    waiting = {"asyncio", "threading", "socket", "ssl", "time", "urllib.request", "concurrent", "logging", "os"}
+    assert not {module for module in imports(path) if is_within(module, *waiting)}
+
+
+@pytest.mark.parametrize("path", files_of("core.wire"), **ids)
+def test_the_wire_knows_the_wire_only(path: Path) -> None:
+    assert all(is_within(module, "wx_integrations.core.wire") for module in own(path))
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_the_direction_of_ignorance(module: str) -> None:
+    later = [f"wx_integrations.core.{name}" for name in ORDER[ORDER.index(module) + 1 :]]
+    for path in files_of(f"core.{module}"):
+        assert not {imported for imported in own(path) if is_within(imported, *later)}
+
+
+@pytest.mark.parametrize("path", files_of("langchain"), **ids)
+def test_langchains_room(path: Path) -> None:
+    assert {room_of(module) for module in own(path)} <= {"wx_integrations.core", "wx_integrations.langchain"}
+    assert "llama_index" not in foreign(path)
+
+
+@pytest.mark.parametrize("path", files_of("llamaindex"), **ids)
+def test_llamaindexs_room(path: Path) -> None:
+    assert {room_of(module) for module in own(path)} <= {"wx_integrations.core", "wx_integrations.llamaindex"}
+    assert not {package for package in foreign(path) if package.startswith("lang")}
+
+
+@pytest.mark.parametrize("path", files_of("emulator"), **ids)
+def test_the_emulator_shares_wire_types_only(path: Path) -> None:
+    assert all(is_within(module, "wx_integrations.core.wire", "wx_integrations.emulator") for module in own(path))
+    assert not {package for package in foreign(path) if package.startswith(("lang", "llama_index"))}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path not in files_of("cli")], **ids)
+def test_nothing_imports_the_command_line_or_the_tests(path: Path) -> None:
+    assert not {module for module in imports(path) if is_within(module, "wx_integrations.cli", "tests")}
+
+
+def test_the_front_door_opens_into_core_only() -> None:
+    assert {room_of(module) for module in own(PACKAGE / "__init__.py")} <= {"wx_integrations.core", "wx_integrations"}
+
+
+@pytest.mark.parametrize("path", FILES, **ids)
+def test_names_say_what_is_inside(path: Path) -> None:
+    assert path.stem not in {"utils", "util", "helpers", "helper", "misc", "base", "common"}
