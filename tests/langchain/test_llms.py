@@ -28,6 +28,7 @@ from wx_integrations.core.errors import (
 )
 from wx_integrations.core.wire.text import GenerationParameters
 from wx_integrations.emulator.app import Emulator
+from wx_integrations.emulator.service import Deployed
 from wx_integrations.emulator.transport import EmulatorTransport
 from wx_integrations.langchain.llms import WatsonxLLM
 from wx_integrations.langchain.metadata import WatsonxWarning
@@ -900,6 +901,16 @@ async def test_emulated_gateway(emulator: Emulator, colour: Colour) -> None:
     said = await colour.invoke(llm, "Tell me about granite")
     assert said
     assert "".join(await colour.stream(llm, "Tell me about granite")) == said
+
+
+async def test_emulated_prompt_template(colour: Colour) -> None:
+    deployments = {"greeting": Deployed(MODEL, template="Greet {name} warmly")}
+    emulator = Emulator(deployments=deployments)
+    llm = emulated(emulator, deployment_id="greeting", prompt_variables={"name": "Ada"})
+    said = await colour.invoke(llm, "")
+    assert "Greet Ada warmly" in said
+    assert "Greet Grace warmly" in await colour.invoke(llm, "", prompt_variables={"name": "Grace"})
+    assert "".join(await colour.stream(llm, "")) == said
 
 
 async def test_emulated_batch_is_like_single_calls(emulator: Emulator, colour: Colour) -> None:
