@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,14 +36,16 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the full name of everything a file imports, wherever in it."""
-    yield from imports_within(ast.walk(ast.parse(path.read_text("utf-8"))), path)
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return the full name of everything a file imports, wherever in it."""
+    return frozenset(imports_within(ast.walk(ast.parse(path.read_text("utf-8"))), path))
 
 
-def imports_at_once(path: Path) -> Iterator[str]:
-    """Yield what a file imports when it is imported: not within functions, not for type checkers."""
-    yield from imports_within(at_once(ast.parse(path.read_text("utf-8")).body), path)
+@cache
+def imports_at_once(path: Path) -> frozenset[str]:
+    """Return what a file imports when it is imported: not within functions, not for type checkers."""
+    return frozenset(imports_within(at_once(ast.parse(path.read_text("utf-8")).body), path))
 
 
 def at_once(body: list[ast.stmt]) -> Iterator[ast.AST]:
@@ -99,7 +102,11 @@ def files_of(*rooms: str) -> list[Path]:
     return [path for path in FILES if is_within(name_of(path), *(f"wx_integrations.{room}" for room in rooms))]
 
 
-ids = {"ids": lambda path: name_of(path).removeprefix("wx_integrations.")}
+def each(paths: list[Path]) -> pytest.MarkDecorator:
+    """Run a test for each of some files."""
+    return pytest.mark.parametrize(
+        "path", paths, ids=[name_of(path).removeprefix("wx_integrations.") for path in paths]
+    )
 
 
 def test_there_is_something_to_check() -> None:
@@ -107,21 +114,21 @@ def test_there_is_something_to_check() -> None:
         assert files_of(room), room
 
 
-@pytest.mark.parametrize("path", files_of("core"), **ids)
+@each(files_of("core"))
 def test_core_knows_no_framework_and_no_other_room(path: Path) -> None:
     assert third_party(imports_at_once(path)) <= BASE
     assert foreign(path) <= BASE | WELCOME
     assert {room_of(module) for module in own(path)} <= {"wx_integrations.core", "wx_integrations"}
 
 
-@pytest.mark.parametrize("path", files_of(*(f"core.{name}" for name in PURE)), **ids)
+@each(files_of(*(f"core.{name}" for name in PURE)))
 def test_the_pure_layer_knows_no_http(path: Path) -> None:
     assert "httpx" not in foreign(path)
     waiting = {"asyncio", "threading", "socket", "ssl", "time", "urllib.request", "concurrent", "logging", "os"}
     assert not {module for module in imports(path) if is_within(module, *waiting)}
 
 
-@pytest.mark.parametrize("path", files_of("core.wire"), **ids)
+@each(files_of("core.wire"))
 def test_the_wire_knows_the_wire_only(path: Path) -> None:
     assert all(is_within(module, "wx_integrations.core.wire") for module in own(path))
 
@@ -133,25 +140,25 @@ def test_the_direction_of_ignorance(module: str) -> None:
         assert not {imported for imported in own(path) if is_within(imported, *later)}
 
 
-@pytest.mark.parametrize("path", files_of("langchain"), **ids)
+@each(files_of("langchain"))
 def test_langchains_room(path: Path) -> None:
     assert {room_of(module) for module in own(path)} <= {"wx_integrations.core", "wx_integrations.langchain"}
     assert "llama_index" not in foreign(path)
 
 
-@pytest.mark.parametrize("path", files_of("llamaindex"), **ids)
+@each(files_of("llamaindex"))
 def test_llamaindexs_room(path: Path) -> None:
     assert {room_of(module) for module in own(path)} <= {"wx_integrations.core", "wx_integrations.llamaindex"}
     assert not {package for package in foreign(path) if package.startswith("lang")}
 
 
-@pytest.mark.parametrize("path", files_of("emulator"), **ids)
+@each(files_of("emulator"))
 def test_the_emulator_shares_wire_types_only(path: Path) -> None:
     assert all(is_within(module, "wx_integrations.core.wire", "wx_integrations.emulator") for module in own(path))
     assert not {package for package in foreign(path) if package.startswith(("lang", "llama_index"))}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path not in files_of("cli")], **ids)
+@each([path for path in FILES if path not in files_of("cli")])
 def test_nothing_imports_the_command_line_or_the_tests(path: Path) -> None:
     assert not {module for module in imports(path) if is_within(module, "wx_integrations.cli", "tests")}
 
@@ -160,6 +167,6 @@ def test_the_front_door_opens_into_core_only() -> None:
     assert {room_of(module) for module in own(PACKAGE / "__init__.py")} <= {"wx_integrations.core", "wx_integrations"}
 
 
-@pytest.mark.parametrize("path", FILES, **ids)
+@each(FILES)
 def test_names_say_what_is_inside(path: Path) -> None:
     assert path.stem not in {"utils", "util", "helpers", "helper", "misc", "base", "common"}
