@@ -6,6 +6,7 @@ import base64
 import json
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -160,6 +161,27 @@ def test_audio_and_video(tmp_path: Path) -> None:
         video,
         video,
     ]
+
+
+def test_audio_and_video_from_open_files() -> None:
+    blocks = [AudioBlock(audio=BytesIO(WAV)), VideoBlock(video=BytesIO(MP4))]
+    audio, video = wire(ChatMessage(role="user", blocks=blocks))[0]["content"]
+    assert audio["input_audio"] == {"data": b64(WAV), "format": "wav"}
+    assert video["video_url"]["url"] == f"data:video/mp4;base64,{b64(MP4)}"
+
+
+@pytest.mark.parametrize("role", ["user", "system", "assistant"])
+def test_a_block_of_tomorrow_is_refused(role: str) -> None:
+    message = ChatMessage(role=role)
+    message.blocks = ["a block this package has never seen"]  # type: ignore[list-item]
+    with pytest.raises(ConfigurationError, match="newer than this package"):
+        wire(message)
+
+
+def test_a_role_of_tomorrow_is_refused() -> None:
+    message = ChatMessage(content="x").model_copy(update={"role": SimpleNamespace(value="narrator")})
+    with pytest.raises(ConfigurationError, match="unknown"):
+        wire(message)
 
 
 @pytest.mark.parametrize(

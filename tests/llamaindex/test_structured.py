@@ -92,11 +92,12 @@ async def test_the_user_decides(settings: dict[str, Any], by_schema: bool, strea
     assert ("response_format" in script.requests[0]) is by_schema
 
 
-async def test_by_prompt_for_models_that_can_do_neither(colour: Colour) -> None:
+@streamed_too
+async def test_by_prompt_for_models_that_can_do_neither(streamed: bool, colour: Colour) -> None:
     """The framework writes the schema into the prompt, and reads the text."""
     generated = {"results": [{"generated_text": WHOLE, "stop_reason": "eos_token"}]}
-    script = Script(generated)
-    assert await predicted(colour, script.llm("google/flan-ul2"), False) == Invoice(number=42, customer="Ada")
+    script = Script([generated] if streamed else generated)
+    assert await predicted(colour, script.llm("google/flan-ul2"), streamed) == Invoice(number=42, customer="Ada")
     assert '"customer"' in script.requests[0]["input"]
 
 

@@ -234,6 +234,17 @@ async def test_while_arguments_arrive_they_can_be_read_as_far_as_they_go(colour:
     assert [IN_PROGRESS in response.additional_kwargs for response in responses] == [True] * 5 + [False, False]
 
 
+async def test_a_call_that_was_held_back_when_no_finish_reason_came(colour: Colour) -> None:
+    whole = ['{"a": 0, "b": 0}', '{"a": 17, "b": 4}', "{}"]
+    frames = [chunk({"tool_calls": [call("c1", "add", "", 0)]})]
+    frames += [chunk({"tool_calls": [call(None, "", text, 0)]}) for text in whole]
+    llm = Script([*frames, usage_chunk()]).llm()
+    responses = await colour.stream(llm, "stream_chat_with_tools", [ADD], user_msg="hi")
+    [selection] = llm.get_tool_calls_from_response(responses[-1])
+    assert selection.tool_kwargs == {"a": 17, "b": 4}
+    assert responses[-1].additional_kwargs["total_tokens"] == 12
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.glob("*.sse") if "schema" not in path.name))
 async def test_recorded_streams_can_be_called(name: str, colour: Colour) -> None:
     script = Script((GOLDEN / name).read_bytes())
