@@ -13,9 +13,11 @@ With pytest the same is the fixture `watsonx`, and `served` the fixture
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import unittest
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
@@ -106,14 +108,33 @@ class WatsonxTestCase(unittest.TestCase):
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Run the test with the service around it, `setUp` and `tearDown` included."""
+        name = self.id().rpartition(".")[2]
+        method = getattr(self, name)
         with emulated(**self.watsonx_options) as self.watsonx:
-            self.addCleanup(self._verify)
-            return super().run(result)
+            setattr(self, name, self._verified(method))
+            try:
+                return super().run(result)
+            finally:
+                setattr(self, name, method)
 
-    def _verify(self) -> None:
-        outcome = getattr(self, "_outcome", None)
-        if getattr(outcome, "success", True):
+    def _verified(self, method: Callable[[], Any]) -> Callable[[], Any]:
+        """Return a test that ends with the check that every scripted answer was asked for."""
+        if inspect.iscoroutinefunction(method):
+
+            @functools.wraps(method)
+            async def test_async() -> None:
+                await method()
+                self.watsonx.verify()
+
+            return test_async
+
+        @functools.wraps(method)
+        def test() -> Any:
+            answer = method()
             self.watsonx.verify()
+            return answer
+
+        return test
 
 
 def _script(models: Sequence[str | ModelCard], brain: Brain | None, *, script_only: bool) -> ScriptedBrain:
