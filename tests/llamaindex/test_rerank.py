@@ -53,7 +53,7 @@ async def test_the_order_is_by_score_whatever_the_service_says(colour: Colour) -
 async def test_more_nodes_than_a_request_takes(service: Service, colour: Colour) -> None:
     many = nodes(*(f"text {number}" for number in range(1500)), "granite is a rock")
     best = await colour.call(service.rerank(top_n=2), "postprocess_nodes", many, query_str="granite rock")
-    assert [len(body["inputs"]) for body in service.sent()] == [1000, 501]
+    assert sorted(len(body["inputs"]) for body in service.sent()) == [501, 1000]  # they go at the same time
     assert best[0].node.node_id == "granite is a rock"
     assert len(best) == 2
 
