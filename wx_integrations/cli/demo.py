@@ -22,8 +22,8 @@ RERANK = "cross-encoder/ms-marco-minilm-l-12-v2"
 QUESTIONS = (
     "How many hours before departure must I cancel to get the full price back?",
     "Which ship carries the most cars, and how many?",
-    "May I take my dog into the restaurant on board?",
-    "How much does the captain earn?",
+    "How much does it cost to bring a bicycle?",
+    "What is the wifi password on board?",
 )
 AGENT_QUESTION = "What do 2 adults and 3 children pay together for the crossing to Skarholm?"
 MAX_STEPS = 12

@@ -10,25 +10,23 @@ from pathlib import Path
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.vectorstores import InMemoryVectorStore
-from langchain_text_splitters import RecursiveCharacterTextSplitter
+from langchain_text_splitters import MarkdownHeaderTextSplitter, RecursiveCharacterTextSplitter
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.langchain import WatsonxRerank
 
 SUFFIXES = (".md", ".txt", ".rst")
 DOCUMENTS = Path(__file__).parent / "documents"
-CHUNK_LENGTH = 700
+CHUNK_LENGTH = 240
 BATCH = 16
 
-PROMPT = """\
-Answer the question using only the numbered passages below.
-Write one or two short sentences and put the number of the passage that holds the answer behind it, like this: [2].
-If the passages do not hold the answer, reply exactly: I don't know.
-
-{passages}
-
-Question: {question}"""
+INSTRUCTIONS = (
+    "You answer questions about documents. You rely on the numbered passages and never on anything else. "
+    "You answer in one full sentence and cite the passage like [1]. "
+    "When no passage states the answer you reply exactly: I don't know."
+)
 
 
 @dataclass(frozen=True)
@@ -67,19 +65,18 @@ def load(folder: Path) -> Folder:
 
 
 def split(documents: Sequence[Document]) -> list[Document]:
-    """Cut documents into passages along their headings; each keeps its document's title."""
+    """Cut documents into short passages along headings and sentences; each begins with its headings."""
+    sections = MarkdownHeaderTextSplitter([("#", "title"), ("##", "section"), ("###", "subsection")])
     splitter = RecursiveCharacterTextSplitter(
-        chunk_size=CHUNK_LENGTH, chunk_overlap=0, separators=["\n## ", "\n\n", "\n", " ", ""], keep_separator=True
+        chunk_size=CHUNK_LENGTH, chunk_overlap=0, separators=["\n\n", "\n", ". ", " ", ""], keep_separator="end"
     )
     passages = []
     for document in documents:
-        title = document.page_content.lstrip().splitlines()[0].lstrip("# ").strip()
-        for part in splitter.split_documents([document]):
-            text = part.page_content.strip()
-            if title and not text.lstrip("# ").startswith(title):
-                text = f"{title}: {text}"
-            if text.lstrip("# ") != title:
-                passages.append(Document(text, metadata=dict(part.metadata)))
+        for section in sections.split_text(document.page_content):
+            headings = " - ".join(str(heading) for heading in section.metadata.values())
+            for text in splitter.split_text(section.page_content):
+                whole = f"{headings}: {text.strip()}" if headings else text.strip()
+                passages.append(Document(whole, metadata=dict(document.metadata)))
     return passages
 
 
@@ -102,7 +99,7 @@ class Rag:
     store: InMemoryVectorStore
     reranker: WatsonxRerank
     chat: BaseChatModel
-    retrieved: int = 6
+    retrieved: int = 5
     kept: int = 3
 
     def passages_for(self, question: str) -> list[Document]:
@@ -113,7 +110,8 @@ class Rag:
     def answer(self, question: str, passages: Sequence[Document]) -> Iterator[str]:
         """Yield the answer as it is written."""
         numbered = "\n\n".join(f"[{number}] {passage.page_content}" for number, passage in enumerate(passages, 1))
-        for chunk in self.chat.stream(PROMPT.format(passages=numbered, question=question)):
+        messages = [SystemMessage(INSTRUCTIONS), HumanMessage(f"{numbered}\n\nQuestion: {question}")]
+        for chunk in self.chat.stream(messages):
             yield str(chunk.text)
 
 
