@@ -9,26 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
 
 from wx_integrations.core.calls import Call
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.wire.text import Embeddings
+from wx_integrations.core.vectors import Vectors, vectors_of
 
 _VECTOR = re.compile(rb'"embedding"\s*:\s*(\[[^\]]*\])')
 """A vector in its place; inside a JSON string the quotes would be escaped, so no text can look like it."""
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """An answer's vectors as the rows of a matrix of 32-bit floats."""
-
-    rows: Any
-    input_token_count: int
 
 
 def numpy() -> Any:
@@ -44,33 +34,38 @@ def numpy() -> Any:
     return np
 
 
-def as_matrix(call: Call[Embeddings]) -> Call[Matrix]:
-    """Return a call whose answer is read into a matrix."""
-    np, parse = numpy(), call.parse
+def as_matrix(call: Call[Any]) -> Call[Vectors]:
+    """Return an embeddings call whose answer is read into a matrix."""
+    np = numpy()
     fields = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
-    return Call(**{**fields, "parse": lambda content: read_matrix(content, parse, np)})
+    return Call(**{**fields, "parse": lambda content: read_matrix(content, np)})
 
 
-def read_matrix(content: bytes, parse: Callable[[bytes], Embeddings], np: Any) -> Matrix:
-    """Read an answer.
+def read_matrix(content: bytes, np: Any) -> Vectors:
+    """Read an answer of the service or of the Model Gateway; its rows share one matrix.
 
     Raises:
         ValueError: it does not fit, or the vectors are not equally long.
     """
     spans = [match.span(1) for match in _VECTOR.finditer(content)]
-    rest, end = [], 0
-    for start, stop in spans:
-        rest.append(content[end:start])
-        end = stop
-    answer = parse(b"[]".join([*rest, content[end:]]))
-    if len(answer.results) != len(spans):
-        raise ValueError("the embeddings are not where they should be")
-    rows = np.empty((len(spans), 0), dtype=np.float32)
+    rest: list[bytes] = []
+    end = 0
     for place, (start, stop) in enumerate(spans):
+        rest += (content[end:start], b"[%d]" % place)
+        end = stop
+    answer = vectors_of(from_json(b"".join([*rest, content[end:]]), allow_inf_nan=False))
+    if len(answer.rows) != len(spans):
+        raise ValueError("the embeddings are not where they should be")
+    matrix = None
+    for row, (place,) in enumerate(answer.rows):
+        start, stop = spans[int(place)]
         vector = from_json(content[start:stop], allow_inf_nan=False)
-        if place == 0:
-            rows = np.empty((len(spans), len(vector)), dtype=np.float32)
-        if len(vector) != rows.shape[1]:
+        if matrix is None:
+            matrix = np.empty((len(spans), len(vector)), dtype=np.float32)
+        if len(vector) != matrix.shape[1]:
             raise ValueError("the embeddings are not equally long")
-        rows[place] = vector
-    return Matrix(rows, answer.input_token_count)
+        try:
+            matrix[row] = vector
+        except TypeError:
+            raise ValueError(f"embedding {row} holds something else than numbers") from None
+    return Vectors([] if matrix is None else list(matrix), answer.input_token_count)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wx_integrations.core import calls
-from wx_integrations.core.arrays import Matrix, as_matrix, numpy
+from wx_integrations.core.arrays import as_matrix, numpy
 from wx_integrations.core.batching import Batch, check_texts
 from wx_integrations.core.bulk import Bounds, OnFailure, Watching, Whole, Work
 from wx_integrations.core.calls import Call, Target
@@ -24,7 +24,8 @@ from wx_integrations.core.crew import Answered
 from wx_integrations.core.errors import UnexpectedResponse
 from wx_integrations.core.progress import Watcher
 from wx_integrations.core.session import Session
-from wx_integrations.core.wire.text import EmbeddingParameters, Embeddings
+from wx_integrations.core.vectors import Vectors, as_vectors
+from wx_integrations.core.wire.text import EmbeddingParameters
 
 _BOUNDS = Bounds()
 
@@ -148,18 +149,17 @@ class Embedder:
     async def _asend(self, batch: Batch) -> Answered[Any]:
         return rows_of(await self.session.async_client.run(self._call(batch)), len(batch.texts))
 
-    def _call(self, batch: Batch) -> Call[Any]:
+    def _call(self, batch: Batch) -> Call[Vectors]:
         call = calls.embed(self.target, batch.texts, self.parameters)
-        return as_matrix(call) if self.arrays else call
+        return as_matrix(call) if self.arrays else as_vectors(call)
 
 
-def rows_of(answer: Embeddings | Matrix, wanted: int) -> Answered[Any]:
+def rows_of(answer: Vectors, wanted: int) -> Answered[Any]:
     """Return the vectors of an answer and the tokens it took.
 
     Raises:
         UnexpectedResponse: there are not as many as texts were sent.
     """
-    rows = list(answer.rows) if isinstance(answer, Matrix) else [item.embedding for item in answer.results]
-    if len(rows) != wanted:
-        raise UnexpectedResponse(f"{wanted} texts were sent, but {len(rows)} embeddings came back")
-    return rows, answer.input_token_count
+    if len(answer.rows) != wanted:
+        raise UnexpectedResponse(f"{wanted} texts were sent, but {len(answer.rows)} embeddings came back")
+    return answer.rows, answer.input_token_count

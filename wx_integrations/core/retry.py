@@ -277,7 +277,7 @@ class RetryTransport(httpx.BaseTransport):
             try:
                 outcome = self.inner.handle_request(request)
                 if trail.whole and outcome.status_code < 400:
-                    return self._read(outcome)
+                    return outcome if isinstance(outcome.stream, httpx.ByteStream) else self._read(outcome)
             except httpx.TransportError as error:
                 outcome = error
             seconds = trail.next_wait(self.waiting, request, outcome)
@@ -325,7 +325,7 @@ class AsyncRetryTransport(httpx.AsyncBaseTransport):
             try:
                 outcome = await self.inner.handle_async_request(request)
                 if trail.whole and outcome.status_code < 400:
-                    return await self._read(outcome)
+                    return outcome if isinstance(outcome.stream, httpx.ByteStream) else await self._read(outcome)
             except httpx.TransportError as error:
                 outcome = error
             seconds = trail.next_wait(self.waiting, request, outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextvars import ContextVar
 
 import httpx
@@ -16,6 +17,10 @@ CALLER: ContextVar[Caller | None] = ContextVar("wx_integrations.caller", default
 
 LONGEST_REFUSAL = 65_536
 """Bytes of a refusal's body that are read for what it says about the limit."""
+
+
+LARGEST_BUFFER = 64_000_000
+"""Bytes that a `content-length` may make us reserve."""
 
 
 class _Passage:
@@ -53,7 +58,7 @@ def is_read_here(response: httpx.Response, trail: Trail) -> bool:
     if response.status_code < 400:
         return trail.whole
     length = response.headers.get("content-length", "")
-    return response.status_code == 429 and length.isdigit() and int(length) <= LONGEST_REFUSAL
+    return response.status_code == 429 and length.isdecimal() and int(length) <= LONGEST_REFUSAL
 
 
 class Turnstile(httpx.BaseTransport):
@@ -86,10 +91,15 @@ class Turnstile(httpx.BaseTransport):
     def _read(self, response: httpx.Response) -> httpx.Response:
         try:
             assert isinstance(response.stream, httpx.SyncByteStream)
-            content = b"".join(response.stream)
+            body = buffer_for(response)
+            for piece in response.stream:
+                body.write(piece)
+        except httpx.TransportError:
+            if response.status_code < 400:
+                raise  # of a refusal the status says enough
         finally:
             response.close()
-        return _whole(response, content)
+        return _whole(response, body)
 
     def close(self) -> None:
         self.inner.close()
@@ -125,10 +135,15 @@ class AsyncTurnstile(httpx.AsyncBaseTransport):
     async def _read(self, response: httpx.Response) -> httpx.Response:
         try:
             assert isinstance(response.stream, httpx.AsyncByteStream)
-            content = b"".join([piece async for piece in response.stream])
+            body = buffer_for(response)
+            async for piece in response.stream:
+                body.write(piece)
+        except httpx.TransportError:
+            if response.status_code < 400:
+                raise  # of a refusal the status says enough
         finally:
             await response.aclose()
-        return _whole(response, content)
+        return _whole(response, body)
 
     async def aclose(self) -> None:
         await self.inner.aclose()
@@ -140,11 +155,21 @@ def _excuse(trail: Trail, held: float) -> None:
         trail.started += held
 
 
-def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
-    """Return an answer as if its body were still to come, but at once."""
+def buffer_for(response: httpx.Response) -> io.BytesIO:
+    """Return a buffer as long as the body will be: one that grows with ten megabytes copies them many times over."""
+    length = response.headers.get("content-length", "")
+    return io.BytesIO(bytes(min(int(length), LARGEST_BUFFER))) if length.isdecimal() else io.BytesIO()
+
+
+def _whole(response: httpx.Response, body: io.BytesIO) -> httpx.Response:
+    """Return an answer as if its body were still to come, but at once.
+
+    Joined pieces would hold a body of megabytes twice; `getvalue` hands the buffer itself over.
+    """
+    body.truncate()
     return httpx.Response(
         response.status_code,
         headers=response.headers,
-        stream=httpx.ByteStream(content),
+        stream=httpx.ByteStream(body.getvalue()),
         extensions=response.extensions,
     )
