@@ -277,6 +277,15 @@ class Connection(BaseModel):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
+        settings = self.shipped()
+        return (_restored, (settings, settings.pop("missing_secrets")))
+
+    def shipped(self) -> dict[str, Any]:
+        """Return the settings that a pickle carries; `missing_secrets` names those that stay behind.
+
+        Raises:
+            ConfigurationError: something live cannot be pickled.
+        """
         settings = self.to_dict()
         for name in _LIVE:
             if name in settings:
@@ -295,7 +304,7 @@ class Connection(BaseModel):
                 if len(plain) < len(settings[name]):
                     left_behind.append(name)
                     settings[name] = plain
-        return (_restored, (settings, tuple(left_behind)))
+        return {**settings, "missing_secrets": tuple(left_behind)}
 
 
 _GUARDED = {"headers": secret_header, "proxies": secret_proxy}

@@ -11,6 +11,8 @@ ConfigurationError.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +24,6 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, Se
 from wx_integrations.core.calls import Deployment, Gateway, Model, Target
 from wx_integrations.core.client import AsyncClient, Client
 from wx_integrations.core.connection import (
-    SECRETS,
     AuthType,
     Connection,
     fill_from_environment,
@@ -30,10 +31,27 @@ from wx_integrations.core.connection import (
 )
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.retry import RetryPolicy
+from wx_integrations.core.secrets import SECRETS, seal, unguarded
 from wx_integrations.core.session import Session
 
 _ALIASES = {"apikey": "api_key"}
-_LIVE = ("httpx_client", "async_httpx_client", "connection")
+_SCOPES = ("project_id", "space_id")
+_GUARDED = ("headers", "proxies")
+
+
+class _Held:
+    """The session an adapter keeps open; whether it does makes no difference between equal adapters."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any model that holds it
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_Held, ())
 
 
 class ConnectionFields(BaseModel):
@@ -81,13 +99,14 @@ class ConnectionFields(BaseModel):
     async_httpx_client: httpx.AsyncClient | None = Field(default=None, exclude=True, repr=False)
     connection: Connection | None = Field(default=None, exclude=True, repr=False)
 
-    _session: Session | None = PrivateAttr(default=None)
+    _held: _Held = PrivateAttr(default_factory=_Held)
     _settled: Connection | None = PrivateAttr(default=None)
 
     OWN_ARGUMENTS: ClassVar[frozenset[str]] = frozenset()
     """Names that the adapter's own `__init__` or validators accept besides its fields."""
 
     def __init__(self, **settings: Any) -> None:
+        seal(settings)
         settings = self._prepared(settings)
         try:
             super().__init__(**settings)
@@ -122,9 +141,9 @@ class ConnectionFields(BaseModel):
         if settings.get("api_key") is not None and settings.get("apikey") is not None:
             raise ConfigurationError("both api_key and apikey are set", hint="Give api_key only", field="apikey")
         names = [name for name in (*_CONNECTION_NAMES, "apikey") if name in settings]
-        given = {name: settings[name] for name in names if settings[name] is not None and settings[name] is not False}
+        given = {name: settings[name] for name in names if settings[name] is not None}
         if settings.get("connection") is not None:
-            extra = [name for name in given if name not in ("project_id", "space_id")]
+            extra = [name for name, value in given.items() if name not in _SCOPES and value is not False]
             if extra:
                 raise ConfigurationError(
                     f"both connection and {', '.join(extra)} are given",
@@ -134,16 +153,16 @@ class ConnectionFields(BaseModel):
             return settings
         filled = fill_from_environment({_ALIASES.get(name, name): value for name, value in given.items()}, os.environ)
         rest = {name: value for name, value in settings.items() if name not in names}
-        return {**rest, **{name: settings[name] for name in names if settings[name] is False}, **filled}
+        return rest | {name: unguarded(value) if name in _GUARDED else value for name, value in filled.items()}
 
     def _build_connection(self) -> Connection:
         if self.connection is None:
             return Connection(**{name: getattr(self, name) for name in _CONNECTION_NAMES if self._is_given(name)})
-        scope = {name: getattr(self, name) for name in ("project_id", "space_id") if getattr(self, name) is not None}
+        scope = {name: getattr(self, name) for name in _SCOPES if getattr(self, name) is not None}
         if not scope:
             return self.connection
         settings = {**self.connection.to_dict(), **scope}
-        for name in {"project_id", "space_id"} - set(scope):
+        for name in set(_SCOPES) - set(scope):
             settings.pop(name, None)
         return Connection(**settings)
 
@@ -163,9 +182,9 @@ class ConnectionFields(BaseModel):
     @property
     def session(self) -> Session:
         """The live clients, shared with every adapter of an equal connection; nothing is opened yet."""
-        if self._session is None:
-            self._session = Session.of(self.settled_connection)
-        return self._session
+        if self._held.session is None:
+            self._held.session = Session.of(self.settled_connection)
+        return self._held.session
 
     @property
     def client(self) -> Client:
@@ -185,36 +204,45 @@ class ConnectionFields(BaseModel):
         state = dict(super().__getstate__())
         fields = dict(state["__dict__"])
         connection = self.settled_connection
-        for name in ("httpx_client", "async_httpx_client"):
-            if getattr(connection, name) is not None:
-                raise ConfigurationError(f"{name}: an open client cannot be pickled", field=name)
+        shipped = connection.shipped()
         if not connection.pickle_secrets:
-            for name in SECRETS:
-                if name in fields:
-                    fields[name] = None
+            fields |= {name: None for name in SECRETS if name in fields}
+            fields |= {name: shipped.get(name) for name in _GUARDED if fields.get(name) is not None}
         private = dict(state.get("__pydantic_private__") or {})
-        private |= {"_session": None, "_settled": connection}
+        private |= {"_held": _Held(), "_settled": connection}
         return {**state, "__dict__": fields, "__pydantic_private__": private}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
+        if self._settled is None or self.connection is not None:
+            return
         for name in SECRETS:
-            if name in type(self).model_fields and self._settled is not None:
+            if name in type(self).model_fields:
                 self.__dict__[name] = getattr(self._settled, name)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return self.__copy__()
+        """Copy what is the adapter's own; its connection, and what is live, stays the same."""
+        copied = self.__copy__()
+        for name, value in copied.__dict__.items():
+            if name not in _CONNECTION_NAMES and name != "connection":
+                with contextlib.suppress(TypeError):  # locks and the like
+                    copied.__dict__[name] = copy.deepcopy(value, memo)
+        return copied
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the adapter; changed settings make a connection of their own."""
-        copied = super().model_copy(update=update, deep=deep)
-        if update and copied.__pydantic_private__ is not None:
-            known = type(self).model_fields
-            for name in update:
-                if name not in known:
-                    raise unknown_argument(name, known, type(self).__name__)
-            copied._session = copied._settled = None
-            copied._settled = copied._build_connection()
+        changes = dict(update or {})
+        seal(changes)
+        changes |= {name: unguarded(changes[name]) for name in _GUARDED if changes.get(name) is not None}
+        known = type(self).model_fields
+        for name in changes:
+            if name not in known:
+                raise unknown_argument(name, known, type(self).__name__)
+        copied = super().model_copy(update=changes, deep=deep)
+        if changes and copied.__pydantic_private__ is not None:
+            if changes.keys() & {*_CONNECTION_NAMES, "connection"}:
+                copied._held, copied._settled = _Held(), None
+                copied._settled = copied._build_connection()
             copied._check()
         return copied
 
