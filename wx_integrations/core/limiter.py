@@ -302,7 +302,7 @@ class Limiter:
         for waiter in tuple(self._waiters):
             lane = waiter.caller.lane
             most = lane.max_concurrency or MOST
-            if lane.in_flight < most and self._bulk < self.pace.width(self.clock(), most):
+            if lane.in_flight < most and self._bulk < self.pace.width(self.clock(), max(most, MOST)):
                 self._bulk += 1
                 lane.in_flight += 1
                 waiter.granted = True

@@ -52,6 +52,8 @@ REOPEN = 60.0
 LONGEST_PAUSE = 300.0
 """Seconds that a `Retry-After` or a reset can hold everybody up."""
 
+SPARE = 2
+"""Bulk requests more than a known rate needs at a time: some sleep until they are repeated."""
 START, MOST = 5, 16
 """Bulk requests at a time: in the beginning (as the official SDK), and at most unless the user says more."""
 
@@ -211,7 +213,7 @@ class Pace:
             return max(1, min(int(self._window), most))
         if self._latency is None:
             return max(1, min(START, most))
-        return max(1, min(math.ceil(rate * self._latency * 1.2) + 1, most))
+        return max(1, min(math.ceil(rate * self._latency * 1.2) + SPARE, most))
 
     # ------------------------------------------------------------------ what came back
 
@@ -228,7 +230,7 @@ class Pace:
         if signals is not NOTHING:
             self._obey(status, now, signals)
         if status in REFUSALS:
-            self._refused(sent, now)
+            self._refused(status, sent, now)
         elif status < 500:
             self._good.count(now)
             self._refused_share *= 1 - MEMORY
@@ -246,15 +248,18 @@ class Pace:
         if pause:
             self.paused_until = max(self.paused_until, now + min(pause, LONGEST_PAUSE))
 
-    def _refused(self, sent: float, now: float) -> None:
+    def _refused(self, status: int, sent: float, now: float) -> None:
         self.refusals += 1
         if sent < self._cut_at:
             return  # the same overload as the last cut
         self._refused_share += (1 - self._refused_share) * MEMORY
         rate = self.rate(now)
         good = self._good.rate(now, 1.0)
-        if rate is None:
-            self._settle(max(good, FLOOR), now, seeks=True)
+        if rate is None and status != 429 and self._refused_share <= SOME:
+            pass  # an accident is no reason to hold up those who are not bulk
+        elif rate is None:
+            steady = self._good.rate(now, 2.0) > good / 2  # there was work a second ago too
+            self._settle(good, now, seeks=not steady or good < FLOOR)
         elif self._believed is None:
             self._settle(rate, now)
         elif self._refused_share <= SOME:
