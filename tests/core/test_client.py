@@ -36,7 +36,17 @@ from tests.support.server import (
 )
 from tests.support.tokens import iam
 from wx_integrations import __version__
-from wx_integrations.core.calls import Call, Model, StreamCall, chat, chat_stream, embed, model_specs, tokenize
+from wx_integrations.core.calls import (
+    Call,
+    Model,
+    StreamCall,
+    chat,
+    chat_stream,
+    embed,
+    generate,
+    model_specs,
+    tokenize,
+)
 from wx_integrations.core.client import AsyncClient, Client
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import (
@@ -52,6 +62,7 @@ from wx_integrations.core.errors import (
 )
 from wx_integrations.core.session import Session
 from wx_integrations.core.wire.chat import ChatRequest, UserMessage
+from wx_integrations.core.wire.text import GenerationRequest
 
 Serve = Callable[..., Server]
 MODEL = Model("ibm/granite-4-h-small", project_id="p")
@@ -291,6 +302,7 @@ def test_the_token_endpoints_redirects_are_not_followed_either(colour: Colour, s
         (answer(200, "[" * 100_000), UnexpectedResponse, "something else"),
         (answer(200, {"errors": [{"code": "c", "message": "said"}], "status_code": 400}), InvalidRequest, "said"),
         (answer(200, {"error": "said"}), ServiceError, "said"),
+        (answer(200, {"token": 5}), UnexpectedResponse, "something else"),
         (answer(200, {"error": {"code": "c", "message": "said"}}), ServiceError, "said"),
         (error(500, "downstream_request_failed", "said"), Unavailable, "downstream_request_failed: said"),
         (answer(599, b""), Unavailable, "no body"),
@@ -308,6 +320,10 @@ def test_answers_that_are_none(
         colour.run(session, embed(MODEL, ["a"]))
     with pytest.raises(WatsonxError):
         colour.run(session, tokenize(MODEL, "a"))
+    with pytest.raises(WatsonxError):
+        colour.run(session, model_specs())
+    with pytest.raises(WatsonxError):
+        colour.run(session, generate(MODEL, GenerationRequest(input="a")))
 
 
 # --------------------------------------------------------------------------- streams

@@ -183,7 +183,7 @@ class Client(_Common):
             StreamBroken: the answer began and failed, or ended before it was complete.
         """
         request, trail = self._plan.request(call, timeout, retry)
-        reading = Reading(self._plan, call, trail)
+        reading = Reading(self._plan, call, trail, request)
         live = self._enter()
         try:
             response = self._send(live.http, request, stream=True)
@@ -329,7 +329,7 @@ class AsyncClient(_Common):
             StreamBroken: the answer began and failed, or ended before it was complete.
         """
         request, trail = self._plan.request(call, timeout, retry)
-        reading = Reading(self._plan, call, trail)
+        reading = Reading(self._plan, call, trail, request)
         live = await self._enter()
         try:
             response = await self._send(live.http, request, stream=True)

@@ -35,6 +35,7 @@ from pydantic_core import from_json
 from wx_integrations.core.wire.service import ErrorEnvelope
 
 EXCERPT_LENGTH = 300
+MESSAGE_LENGTH = 2000
 
 
 class WatsonxError(Exception):
@@ -363,6 +364,12 @@ def parse_envelope(content: bytes) -> ErrorEnvelope | None:
     return envelope
 
 
+def _plain(text: str, length: int) -> str:
+    """Return the service's words on one line that no terminal obeys, and no longer than is useful."""
+    shortened = text if len(text) <= length else text[:length] + "…"
+    return shortened if shortened.isprintable() else "".join(c if c.isprintable() else " " for c in shortened)
+
+
 def facts(envelope: ErrorEnvelope) -> dict[str, Any]:
     """Return code, message, trace and more_info of an error body, whichever family it is.
 
@@ -396,8 +403,8 @@ def facts(envelope: ErrorEnvelope) -> dict[str, Any]:
         if code == message:
             code = None
     return {
-        "code": str(code) if code is not None else None,
-        "message": message if isinstance(message, str) else "",
+        "code": _plain(str(code), 200) if code is not None else None,
+        "message": _plain(message, MESSAGE_LENGTH) if isinstance(message, str) else "",
         "trace": trace if isinstance(trace, str) else None,
         "more_info": more_info,
     }

@@ -25,7 +25,7 @@ from wx_integrations.core.errors import (
     WatsonxError,
 )
 from wx_integrations.core.retry import TRAIL, RetryPolicy, Trail, Waiting, connection_error
-from wx_integrations.core.secrets import unguarded
+from wx_integrations.core.secrets import redact, sent_secrets, unguarded
 from wx_integrations.core.sse import Decoder, Event
 
 T = TypeVar("T")
@@ -148,14 +148,14 @@ class Plan:
         """Return the value of an answer, or raise what it says."""
         if not response.is_success:
             raise self.refusal(response, trail)
-        content = response.content
         try:
-            value = call.parse(content)
+            value = call.parse(response.content)
         except (ValueError, RecursionError) as error:
             raise self.not_understood(response, trail, error) from None
-        extra = getattr(value, "model_extra", None)
-        if extra and _says_error(extra) and _says_nothing_else(value):
-            raise self.not_understood(response, trail, ValueError("an error body"))
+        fault = _fault(value)
+        if fault is not None:
+            del value  # a traceback may show local variables
+            raise self.not_understood(response, trail, ValueError(fault))
         note_trace(value, trace_of(response))
         return value
 
@@ -171,13 +171,13 @@ class Plan:
             raise self.not_understood(response, trail, error) from None
 
     def refusal(self, response: httpx.Response, trail: Trail) -> ServiceError:
-        error = errors.from_response(response.status_code, response.headers, response.content, now=self.waiting.now())
+        error = errors.from_response(response.status_code, response.headers, _shown(response), now=self.waiting.now())
         error.attempts, error.waited = trail.attempts, trail.waited
         return error
 
     def not_understood(self, response: httpx.Response, trail: Trail, why: Exception) -> WatsonxError:
         """Return the error for an answer with a good status and a bad body."""
-        content = response.content
+        content = _shown(response)
         envelope = errors.parse_envelope(content)
         error: WatsonxError
         if envelope is not None and (envelope.errors or envelope.error or envelope.error_code):
@@ -194,6 +194,11 @@ class Plan:
             )
         error.attempts, error.waited = trail.attempts, trail.waited
         return error
+
+
+def _shown(response: httpx.Response) -> bytes:
+    """Return a body as it may be shown: without the request's secrets, should the answer repeat them."""
+    return redact(response.content, sent_secrets(response.request.headers.items()))
 
 
 def trace_of(response: httpx.Response) -> str | None:
@@ -216,6 +221,7 @@ class Reading:
     plan: Plan
     call: StreamCall[Any]
     trail: Trail
+    request: httpx.Request | None = None
 
     def __post_init__(self) -> None:
         self.decoder = Decoder()
@@ -259,8 +265,7 @@ class Reading:
             if _is_error_body(data):
                 raise self.service_error(data) from None
             raise self.broken(f"a frame of the stream cannot be understood ({_place(error)})", data) from None
-        extra = getattr(value, "model_extra", None)
-        if extra and _says_error(extra) and _says_nothing_else(value):
+        if _is_error(value):
             raise self.service_error(data)
         if not self.arrived:
             note_trace(value, self.trace)
@@ -270,6 +275,7 @@ class Reading:
         return value
 
     def service_error(self, data: bytes) -> StreamBroken:
+        data = self._shown(data)
         envelope = errors.parse_envelope(data)
         found = errors.facts(envelope) if envelope else {"code": None, "message": "", "trace": None}
         message = found["message"] or errors.excerpt(data)
@@ -286,8 +292,11 @@ class Reading:
         return self._noted(error)
 
     def broken(self, message: str, data: bytes | None = None) -> StreamBroken:
-        event = errors.excerpt(data) if data is not None else None
+        event = errors.excerpt(self._shown(data)) if data is not None else None
         return self._noted(StreamBroken(message, event=event, arrived=self._values_so_far()))
+
+    def _shown(self, data: bytes) -> bytes:
+        return data if self.request is None else redact(data, sent_secrets(self.request.headers.items()))
 
     def _noted(self, error: StreamBroken) -> StreamBroken:
         error.attempts, error.waited = self.trail.attempts, self.trail.waited
@@ -319,12 +328,21 @@ def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:
     return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 
 
-def _says_error(extra: Mapping[str, Any]) -> bool:
-    return bool(extra.get("errors") or extra.get("error"))
-
-
-def _says_nothing_else(value: Any) -> bool:
+def _is_error(value: Any) -> bool:
+    """Whether a lenient shape took an error body in."""
+    extra = getattr(value, "model_extra", None)
+    if not extra or not (extra.get("errors") or extra.get("error")):
+        return False
     return not any(getattr(value, name, None) for name in ("choices", "results", "resources", "result"))
+
+
+def _fault(value: Any) -> str | None:
+    """Return why a value is none although its body could be read, None for a good one."""
+    if _is_error(value):
+        return "an error body"
+    if getattr(value, "model_extra", None) and not value.model_fields_set & type(value).model_fields.keys():
+        return "none of its fields"
+    return None
 
 
 def _is_error_body(data: bytes) -> bool:

@@ -19,7 +19,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import httpx
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from wx_integrations.core.calls import Deployment, Gateway, Model, Target
 from wx_integrations.core.client import AsyncClient, Client
@@ -102,6 +111,11 @@ class ConnectionFields(BaseModel):
     _held: _Held = PrivateAttr(default_factory=_Held)
     _settled: Connection | None = PrivateAttr(default=None)
 
+    @field_validator(*_GUARDED, mode="before")
+    @classmethod
+    def _unguarded(cls, value: Any) -> Any:
+        return unguarded(value) if isinstance(value, Mapping) else value
+
     OWN_ARGUMENTS: ClassVar[frozenset[str]] = frozenset()
     """Names that the adapter's own `__init__` or validators accept besides its fields."""
 
@@ -153,7 +167,7 @@ class ConnectionFields(BaseModel):
             return settings
         filled = fill_from_environment({_ALIASES.get(name, name): value for name, value in given.items()}, os.environ)
         rest = {name: value for name, value in settings.items() if name not in names}
-        return rest | {name: unguarded(value) if name in _GUARDED else value for name, value in filled.items()}
+        return rest | filled
 
     def _build_connection(self) -> Connection:
         if self.connection is None:
