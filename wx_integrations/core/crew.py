@@ -48,10 +48,12 @@ def run(
     try:
         while True:
             crew.fill(source)
-            yield from job.drain()
+            pieces = job.drain()
+            yield from pieces
             if job.over:
                 return
-            crew.settle(crew.mailbox.get())
+            if not pieces and crew.mailbox.empty():  # what was given makes room for more
+                crew.settle(crew.mailbox.get())
     finally:
         crew.dismiss()
 
@@ -74,11 +76,13 @@ async def arun(
     try:
         while True:
             await crew.fill(source)
-            for piece in job.drain():
+            pieces = job.drain()
+            for piece in pieces:
                 yield piece
             if job.over:
                 return
-            crew.settle(await crew.mailbox.get())
+            if not pieces and crew.mailbox.empty():  # what was given makes room for more
+                crew.settle(await crew.mailbox.get())
     finally:
         await crew.dismiss_tasks()
 
@@ -170,6 +174,8 @@ class _Threads(_Crew[R]):
         """Send as many batches as may be sent now."""
         job = self.job
         while True:
+            while not self.mailbox.empty():
+                self.settle(self.mailbox.get())
             while job.hungry:
                 text = next(source, _END)
                 job.end() if text is _END else job.push(text)
@@ -179,22 +185,20 @@ class _Threads(_Crew[R]):
                 return
             context = copy_context()
             if alone:
-                self.settle((batch, context.run(self._work, batch)))
-            else:
-                name = "wx-integrations bulk"
-                threading.Thread(target=context.run, args=(self._report, batch), name=name, daemon=True).start()
+                context.run(self._report, batch)
+                return
+            name = "wx-integrations bulk"
+            threading.Thread(target=context.run, args=(self._report, batch), name=name, daemon=True).start()
 
     def _report(self, batch: Batch) -> None:
-        self.mailbox.put((batch, self._work(batch)))
-
-    def _work(self, batch: Batch) -> Answered[R] | BaseException:
         CALLER.set(self.caller)
+        outcome: Answered[R] | BaseException
         try:
-            return self._send(batch)
+            outcome = self._send(batch)
         except BaseException as error:  # raised where the job's owner waits
-            return error
-        finally:
-            self.limiter.give(self.caller)
+            outcome = error
+        self.mailbox.put((batch, outcome))  # before leave is given back: it may be what ends the job
+        self.limiter.give(self.caller)
 
 
 class _Tasks(_Crew[R]):
@@ -219,6 +223,8 @@ class _Tasks(_Crew[R]):
         """Send as many batches as may be sent now."""
         job, slow = self.job, hasattr(source, "__anext__")
         while True:
+            while not self.mailbox.empty():
+                self.settle(self.mailbox.get_nowait())
             while job.hungry:
                 text = await anext(source, _END) if slow else next(source, _END)
                 job.end() if text is _END else job.push(text)
