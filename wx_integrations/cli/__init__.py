@@ -12,5 +12,5 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("wx_integrations"):
             raise
-        sys.exit(f"wx needs {error.name}: pip install 'wx-integrations[local]'")
+        sys.exit(f"wx needs {error.name}: pip install 'wx-integrations[cli]'")
     app()

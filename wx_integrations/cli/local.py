@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,15 @@ def serve_forever(
     tls: bool,
     strict: bool,
     public: bool,
+    make: Callable[..., Emulator] = Emulator,
 ) -> None:
-    """Serve until interrupted, after printing what to export."""
+    """Serve until interrupted, after printing what to export; `make` gets the brain and `strict`."""
     with contextlib.ExitStack() as stack:
         brain: Brain = (
             DeterministicBrain() if deterministic else _local_brain(screen, small=small, gguf=gguf, threads=threads)
         )
         stack.callback(brain.close)
-        emulator = Emulator(brain, strict=strict)
+        emulator = make(brain, strict=strict)
         server = stack.enter_context(LocalServer(emulator, host=host, port=port, tls=tls, allow_remote=public))
         name = "the deterministic brain (no model)" if deterministic else chat_model_of(brain)
         screen.say(f"Serving {name} at {server.url} (stop with Ctrl-C). For other programs:")

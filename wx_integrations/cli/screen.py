@@ -44,6 +44,21 @@ class Screen:
         self.console.print()
         return "".join(whole)
 
+    def note(self, text: str, end: str = "\n") -> None:
+        """Write something beside the answer, which others may want to read alone."""
+        self.errors.print(text, style="dim", markup=False, end=end)
+
+    def finding(self, outcome: str, step: str, detail: str, advice: str | None, seconds: float) -> None:
+        """Write what an examination's step found, and what to do."""
+        mark, style = {"ok": ("ok  ", "green"), "failed": ("FAIL", "red"), "warning": ("warn", "yellow")}.get(
+            outcome, ("skip", "dim")
+        )
+        time = f"  ({seconds * 1000:.0f} ms)" if outcome != "skipped" else ""
+        self.console.print(mark, style=style, markup=False, end="")
+        self.console.print(f" {step:<10}{detail}{time}", markup=False)
+        if advice:
+            self.console.print(f"       -> {advice}", style=style, markup=False)
+
     def fail(self, text: str) -> None:
         """Write an error."""
         self.errors.print(text, style="red", markup=False)

@@ -139,7 +139,7 @@ class Watsonx:
             fault = Broken(trouble)
         else:
             fault = trouble
-        self.faults.rules.append((Rule if path else _NoToken)(fault, path, times=times))
+        self.faults.rules.append((Rule if path else LoggedIn)(fault, path, times=times))
         return self
 
     def expire_tokens(self) -> Self:
@@ -254,7 +254,7 @@ class Watsonx:
         raise AssertionError("\n".join(part for part in (*parts, difference(body, nearest.body)) if part))
 
 
-class _NoToken(Rule):
+class LoggedIn(Rule):
     """A rule that leaves token exchanges alone."""
 
     def fits(self, visit: Visit) -> bool:
