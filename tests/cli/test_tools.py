@@ -82,7 +82,7 @@ def test_both_as_the_model_sees_them() -> None:
     assert tools["calculate"].run({"expression": "6*7"}) == "42"
     assert tools["current_time"].run({})
     for wrong in ({}, {"expression": None}, {"expression": [1]}):
-        with pytest.raises(ValueError, match="computed|compute"):
+        with pytest.raises(ValueError, match="compute"):
             tools["calculate"].run(wrong)
 
 

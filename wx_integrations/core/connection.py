@@ -201,6 +201,7 @@ class Connection(BaseModel):
 
     @property
     def httpx_timeout(self) -> httpx.Timeout:
+        """The timeout as httpx has it."""
         if self.timeout is None:
             return DEFAULT_TIMEOUT
         return self.timeout if isinstance(self.timeout, httpx.Timeout) else httpx.Timeout(self.timeout)
