@@ -79,7 +79,9 @@ class Work(Generic[R]):
         cut: tokens to which the service cuts each text.
         noun: what the texts are called in messages.
         total: how many there are, if that is known.
-        stream: the texts come bit by bit: each is checked as it comes, and the results keep their order.
+        stream: the texts come bit by bit: each is checked as it comes.
+        ordered: the results keep the order of the texts, and few are held.
+        number: returns the index by which the caller knows a text.
     """
 
     def __init__(
@@ -91,15 +93,18 @@ class Work(Generic[R]):
         noun: str = "texts",
         total: int | None = None,
         stream: bool = False,
+        ordered: bool = False,
+        number: Callable[[int], int] | None = None,
         watching: Watching | None = None,
     ) -> None:
         watching = watching or Watching()
         self.job: Job[R] = Job(
             bounds.room(cut),
             noun=noun,
-            ordered=stream,
+            ordered=ordered,
             rounds=ROUNDS if session.connection.retry.retry_total else 0,
             flaw=partial(flaw_of, name=noun, allow_empty=bounds.empty == "send") if stream else None,
+            number=number,
         )
         self._limiter = session.limiter
         self._caller = Caller(self._limiter.lane(bounds.max_concurrency, bounds.requests_per_second), bulk=True)

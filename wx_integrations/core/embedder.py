@@ -10,10 +10,12 @@ for vector in embedder.stream(many_texts):    # a few batches at a time, or: asy
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from wx_integrations.core import calls
 from wx_integrations.core.arrays import as_matrix, numpy
@@ -26,6 +28,10 @@ from wx_integrations.core.progress import Watcher
 from wx_integrations.core.session import Session
 from wx_integrations.core.vectors import Vectors, as_vectors
 from wx_integrations.core.wire.text import EmbeddingParameters
+
+if TYPE_CHECKING:
+    from wx_integrations.core.checkpoint import Checkpoint, Precision
+    from wx_integrations.core.filing import Kept
 
 _BOUNDS = Bounds()
 
@@ -103,7 +109,7 @@ class Embedder:
             on_failure: is told of a text that failed, for which None is yielded;
                 without it PartialFailure is raised in its place.
         """
-        work = self._work(None, Watching(on_progress, show_progress), stream=True)
+        work = self._work(None, Watching(on_progress, show_progress), stream=True, ordered=True)
         for piece in work.pieces(texts, self._send):
             yield from work.told(piece, on_failure)
         work.finish()
@@ -117,12 +123,66 @@ class Embedder:
         show_progress: bool = False,
     ) -> AsyncGenerator[Any, None]:
         """Yield a vector for each text, in their order, holding a few batches at a time; see `stream`."""
-        work = self._work(None, Watching(on_progress, show_progress), stream=True)
+        work = self._work(None, Watching(on_progress, show_progress), stream=True, ordered=True)
         async with aclosing(work.apieces(texts, self._asend)) as pieces:
             async for piece in pieces:
                 for vector in work.told(piece, on_failure):
                     yield vector
         work.finish()
+
+    # ------------------------------------------------------------------ to disk
+
+    def checkpoint(self, path: str | Path, *, precision: Precision = "double") -> Checkpoint:
+        """Open a checkpoint for this model and these parameters; `.vectors(texts)` reads what `embed_to` wrote."""
+        from wx_integrations.core.checkpoint import Checkpoint, purpose_of  # needs sqlite3, which few need
+
+        return Checkpoint(path, purpose_of(self.target, self.parameters), precision=precision)
+
+    def embed_to(
+        self,
+        path: str | Path,
+        texts: Iterable[str],
+        *,
+        precision: Precision = "double",
+        on_failure: OnFailure | None = None,
+        on_progress: Watcher | None = None,
+        show_progress: bool = False,
+    ) -> Kept:
+        """Embed texts into a checkpoint, batch by batch; texts that are in it already cost no request.
+
+        Args:
+            path: the checkpoint; it is made if it is missing. A job that was killed continues with the same one.
+            texts: any number; they are taken as they are needed.
+            precision: of the numbers in a new checkpoint: "double" keeps them as they came, "single" halves the file.
+            on_failure: is told of texts that failed; without it PartialFailure is raised at the end.
+        """
+        with self.checkpoint(path, precision=precision) as checkpoint:
+            filing = checkpoint.filing(on_failure)
+            watching = Watching(on_progress, show_progress)
+            work = self._work(None, watching, stream=True, number=filing.intake.number)
+            for piece in work.pieces(filing.intake.missing(texts), self._send):
+                checkpoint.keep(filing.sort(piece, work.job))
+            return filing.finish(work.job)
+
+    async def aembed_to(
+        self,
+        path: str | Path,
+        texts: Iterable[str] | AsyncIterable[str],
+        *,
+        precision: Precision = "double",
+        on_failure: OnFailure | None = None,
+        on_progress: Watcher | None = None,
+        show_progress: bool = False,
+    ) -> Kept:
+        """Embed texts into a checkpoint, batch by batch, without holding the event loop up; see `embed_to`."""
+        with self.checkpoint(path, precision=precision) as checkpoint:
+            filing = checkpoint.filing(on_failure)
+            watching = Watching(on_progress, show_progress)
+            work = self._work(None, watching, stream=True, number=filing.intake.number)
+            async with aclosing(work.apieces(filing.intake.amissing(texts), self._asend)) as pieces:
+                async for piece in pieces:
+                    await asyncio.to_thread(checkpoint.keep, filing.sort(piece, work.job))
+            return filing.finish(work.job)
 
     # ------------------------------------------------------------------ a job
 
@@ -130,9 +190,9 @@ class Embedder:
         check_texts(texts, "texts", allow_empty=self.bounds.empty == "send")
         return self._work(len(texts), watching), Whole(len(texts))
 
-    def _work(self, total: int | None, watching: Watching, *, stream: bool = False) -> Work[Any]:
+    def _work(self, total: int | None, watching: Watching, **how: Any) -> Work[Any]:
         cut = self.parameters.truncate_input_tokens if self.parameters else None
-        return Work(self.session, self.bounds, cut=cut, total=total, stream=stream, watching=watching)
+        return Work(self.session, self.bounds, cut=cut, total=total, watching=watching, **how)
 
     def _embedded(self, work: Work[Any], whole: Whole[Any]) -> Embedded:
         vectors: Any = whole.finish(work.job)

@@ -32,7 +32,7 @@ ROUNDS = 3
 PATIENCE = 8
 """Single texts refused, and none accepted, after which the request itself must be at fault."""
 HELD = 4
-"""Finished batches that may wait for an earlier one when the order counts."""
+"""Finished batches that may wait to be taken, or for an earlier one when the order counts."""
 SHOWN = 3
 """Failures that a message names."""
 
@@ -63,6 +63,7 @@ class Job(Generic[R]):
         ordered: give results in the order of the texts, and hold few back for that.
         rounds: further rounds of a batch that found no answer.
         flaw: returns what makes a text unfit to be sent, given its index; None for nothing.
+        number: returns the index by which the caller knows a text; its own count without it.
 
     Attributes:
         failed: errors by index.
@@ -80,6 +81,7 @@ class Job(Generic[R]):
         ordered: bool = False,
         rounds: int = ROUNDS,
         flaw: Callable[[Any, int], WatsonxError | None] | None = None,
+        number: Callable[[int], int] | None = None,
     ) -> None:
         self.noun = noun
         self.failed: dict[int, WatsonxError] = {}
@@ -89,7 +91,7 @@ class Job(Generic[R]):
         self.stopped_by: WatsonxError | None = None
         self._ordered = ordered
         self._rounds = rounds
-        self._room, self._flaw = room, flaw
+        self._room, self._flaw, self._number = room, flaw, number or (lambda index: index)
         self._batcher = Batcher(room)
         self._backlog: deque[Batch] = deque()
         self._open: dict[int, Batch] = {}
@@ -104,13 +106,11 @@ class Job(Generic[R]):
     @property
     def hungry(self) -> bool:
         """Whether more texts are wanted now."""
-        if self._ended or self._backlog or self.stopped_by is not None:
-            return False
-        return not self._ordered or len(self._finished) < HELD
+        return not (self._ended or self._backlog or self.stopped_by is not None) and len(self._finished) < HELD
 
     def push(self, text: str) -> None:
         """Take a text."""
-        flaw = self._flaw(text, self._taken) if self._flaw is not None else None
+        flaw = self._flaw(text, self._number(self._taken)) if self._flaw is not None else None
         self._taken += 1
         batch = self._batcher.push(text) if flaw is None else self._batcher.flush()
         if batch is not None:
@@ -176,8 +176,9 @@ class Job(Generic[R]):
             self._stop(None, error)
 
     def _give_up(self, index: int, text: Any, error: WatsonxError) -> None:
-        self.failed[index] = error
-        self._sizes[index] = (len(text), estimate_tokens(text)) if isinstance(text, str) else (0, 0)
+        name = self._number(index)
+        self.failed[name] = error
+        self._sizes[name] = (len(text), estimate_tokens(text)) if isinstance(text, str) else (0, 0)
         self._finished[index] = Done(index, [], error)
 
     def _stop(self, batch: Batch | None, error: WatsonxError) -> None:
@@ -185,6 +186,10 @@ class Job(Generic[R]):
             self._backlog.appendleft(batch)
         if self.stopped_by is None:
             self.stopped_by = error
+
+    def blame(self, index: int, like: int) -> None:
+        """Note that a text failed for the reason of another one just like it."""
+        self.failed[index], self._sizes[index] = self.failed[like], self._sizes[like]
 
     # ------------------------------------------------------------------ results out
 
@@ -206,19 +211,22 @@ class Job(Generic[R]):
         pieces = self._finished.values()
         return {piece.start + place: result for piece in pieces for place, result in enumerate(piece.results)}
 
-    def failure(self, done: Mapping[int, Any], total: int | None = None) -> WatsonxError | None:
+    def failure(
+        self, done: Mapping[int, Any], total: int | None = None, *, kept: str | None = None
+    ) -> WatsonxError | None:
         """Return the error the job ends with, if it does.
 
         Args:
             done: results by index, to go along.
             total: how many texts there are; those beyond the ones taken count as untried.
+            kept: where the results are, if they are not in `done`.
         """
         if not self.failed and self.stopped_by is None:
             return None
         total = self._taken if total is None else total
         rest = range(self._position, total)
-        untried = tuple(index for index in rest if index not in done and index not in self.failed)
-        if not done and self._has_one_cause():
+        untried = () if kept else tuple(index for index in rest if index not in done and index not in self.failed)
+        if not done and self._has_one_cause() and not (kept and self.texts):
             return self._alone(total)
         error = PartialFailure(
             self._message(self.texts, total),
@@ -227,7 +235,7 @@ class Job(Generic[R]):
             untried=untried,
             cause=self.stopped_by,
             input_token_count=self.input_token_count,
-            hint=self._hint(),
+            hint=self._hint(kept),
         )
         error.__cause__ = self.stopped_by or next(iter(self.failed.values()))
         return error
@@ -263,8 +271,8 @@ class Job(Generic[R]):
     def _advice(self) -> str:
         return "Texts that are too long can be cut with truncate_input_tokens"
 
-    def _hint(self) -> str:
-        kept = "The results of the others are in the error's `done`"
+    def _hint(self, kept: str | None) -> str:
+        kept = kept or "The results of the others are in the error's `done`"
         return f"{self._advice()}. {kept}" if self.failed else kept
 
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from langchain_core.embeddings import Embeddings
 from pydantic import Field, ValidationError
 
-from wx_integrations.core.batching import MAX_BYTES, MAX_TEXTS
-from wx_integrations.core.bulk import Bounds
+from wx_integrations.core.bulk import OnFailure
+from wx_integrations.core.bulk_fields import BulkFields
 from wx_integrations.core.calls import embed
 from wx_integrations.core.embedder import Embedded, Embedder
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.fields import ModelFields
+from wx_integrations.core.filing import Kept
+from wx_integrations.core.progress import Progress
 from wx_integrations.core.wire.text import EmbeddingParameters
 from wx_integrations.langchain.parameters import params_as_dict, refuse_unknown
 
 _NAMES = tuple(EmbeddingParameters.model_fields)
 
 
-class WatsonxEmbeddings(ModelFields, Embeddings):
+class WatsonxEmbeddings(BulkFields, Embeddings):
     """Embedding models of IBM watsonx.ai.
 
     Give `model_id` (a model of the catalogue, within a project or space) or
@@ -38,18 +40,12 @@ class WatsonxEmbeddings(ModelFields, Embeddings):
     """Cuts the end of each text after that many tokens; without it the service refuses texts that are too long."""
     params: Any = None
     """The API's parameters as a dictionary or an object with `to_dict`: truncate_input_tokens, return_options."""
-    batch_size: int = Field(default=MAX_TEXTS, ge=1, le=MAX_TEXTS)
-    """Texts in a request."""
-    batch_tokens: int | None = Field(default=None, ge=1)
-    """Estimated tokens in a request; no bound by default."""
-    batch_bytes: int | None = Field(default=MAX_BYTES, ge=1)
-    """Bytes of text in a request."""
-    max_concurrency: int | None = Field(default=None, ge=1)
-    """Requests at a time; by default as many as the service answers well."""
-    requests_per_second: float | None = Field(default=None, gt=0)
-    """By default as many as the service allows."""
     empty: Literal["refuse", "send"] = "refuse"
     """Whether a text without any characters is refused before anything is sent, or sent as it is."""
+    show_progress: bool = False
+    """Show a progress bar for documents; needs the extra `progress`."""
+    on_progress: Callable[[Progress], object] | None = Field(default=None, exclude=True, repr=False)
+    """Is called after every batch of documents with how far the job is."""
 
     def _check(self) -> None:
         super()._check()
@@ -64,12 +60,13 @@ class WatsonxEmbeddings(ModelFields, Embeddings):
 
         Raises:
             ConfigurationError: a text is empty or no text; nothing was sent.
+            PartialFailure: some texts failed; it carries the vectors of the others.
         """
         return self.embed(texts, **kwargs).vectors
 
     def embed_query(self, text: str, **kwargs: Any) -> list[float]:
         """Return a text's vector; `kwargs` as in `embed_documents`."""
-        return self.embed([text], **kwargs).vectors[0]
+        return self.embedder(**kwargs).embed([text]).vectors[0]
 
     async def aembed_documents(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
         """Return a vector for each text, in their order; see `embed_documents`."""
@@ -77,27 +74,55 @@ class WatsonxEmbeddings(ModelFields, Embeddings):
 
     async def aembed_query(self, text: str, **kwargs: Any) -> list[float]:
         """Return a text's vector; `kwargs` as in `embed_documents`."""
-        return (await self.aembed([text], **kwargs)).vectors[0]
+        return (await self.embedder(**kwargs).aembed([text])).vectors[0]
+
+    # ------------------------------------------------------------------ more than LangChain asks for
 
     def embed(self, texts: Sequence[str], **kwargs: Any) -> Embedded:
         """Return the vectors together with what they took; see `embed_documents`."""
-        return self.embedder(**kwargs).embed(texts)
+        return self.embedder(**kwargs).embed(texts, **self._watching())
 
     async def aembed(self, texts: Sequence[str], **kwargs: Any) -> Embedded:
         """Return the vectors together with what they took; see `embed_documents`."""
-        return await self.embedder(**kwargs).aembed(texts)
+        return await self.embedder(**kwargs).aembed(texts, **self._watching())
+
+    def stream(self, texts: Iterable[str], *, on_failure: OnFailure | None = None) -> Generator[Any, None, None]:
+        """Yield a vector for each of any number of texts, in their order, holding a few batches at a time.
+
+        Args:
+            texts: they are taken as they are needed.
+            on_failure: is told the index of a text that failed, and why; None is yielded for it.
+                Without it PartialFailure is raised in its place.
+        """
+        return self.embedder().stream(texts, on_failure=on_failure, **self._watching())
+
+    def astream(
+        self, texts: Iterable[str] | AsyncIterable[str], *, on_failure: OnFailure | None = None
+    ) -> AsyncGenerator[Any, None]:
+        """Yield a vector for each of any number of texts, in their order; see `stream`."""
+        return self.embedder().astream(texts, on_failure=on_failure, **self._watching())
+
+    def embed_to(self, path: str | Path, texts: Iterable[str], *, on_failure: OnFailure | None = None) -> Kept:
+        """Embed texts into a file that a later call continues; texts that are in it already cost no request.
+
+        kept = embeddings.embed_to("corpus.sqlite", texts)
+        with embeddings.embedder().checkpoint("corpus.sqlite") as checkpoint:
+            vectors = list(checkpoint.vectors(texts))
+        """
+        return self.embedder().embed_to(path, texts, on_failure=on_failure, **self._watching())
+
+    async def aembed_to(
+        self, path: str | Path, texts: Iterable[str] | AsyncIterable[str], *, on_failure: OnFailure | None = None
+    ) -> Kept:
+        """Embed texts into a file that a later call continues; see `embed_to`."""
+        return await self.embedder().aembed_to(path, texts, on_failure=on_failure, **self._watching())
+
+    def _watching(self) -> dict[str, Any]:
+        return {"on_progress": self.on_progress, "show_progress": self.show_progress}
 
     def embedder(self, **kwargs: Any) -> Embedder:
         """Return the engine behind this adapter, with parameters for a call; it can do more than LangChain asks for."""
-        bounds = Bounds(
-            batch_size=self.batch_size,
-            batch_tokens=self.batch_tokens,
-            batch_bytes=self.batch_bytes,
-            max_concurrency=self.max_concurrency,
-            requests_per_second=self.requests_per_second,
-            empty=self.empty,
-        )
-        return Embedder(self.session, self.target, self._parameters(kwargs), bounds)
+        return Embedder(self.session, self.target, self._parameters(kwargs), self.bounds(self.empty))
 
     def _parameters(self, given: Mapping[str, Any]) -> EmbeddingParameters | None:
         """Put defaults and call-time parameters together; call-time wins."""

@@ -11,11 +11,9 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import Field, ValidationError
 
-from wx_integrations.core.batching import MAX_BYTES, MAX_TEXTS
-from wx_integrations.core.bulk import Bounds
+from wx_integrations.core.bulk_fields import BulkFields
 from wx_integrations.core.calls import rerank
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.fields import ModelFields
 from wx_integrations.core.ranker import Ranked, Ranker
 from wx_integrations.core.wire.text import RerankParameters
 from wx_integrations.langchain.parameters import params_as_dict, refuse_unknown
@@ -27,7 +25,7 @@ Rankable = str | Document | Mapping[str, Any]
 """What can be ranked: a text, a Document, or a dictionary with `text` (or `page_content`)."""
 
 
-class WatsonxRerank(ModelFields, BaseDocumentCompressor, RunnableSerializable[dict[str, Any], list[Document]]):
+class WatsonxRerank(BulkFields, BaseDocumentCompressor, RunnableSerializable[dict[str, Any], list[Document]]):
     """Rerankers of IBM watsonx.ai.
 
     Give `model_id` (a model of the catalogue, within a project or space).
@@ -53,16 +51,6 @@ class WatsonxRerank(ModelFields, BaseDocumentCompressor, RunnableSerializable[di
     """Cuts the end of each document after that many tokens."""
     params: Any = None
     """The API's parameters as a dictionary or an object with `to_dict`: truncate_input_tokens, return_options."""
-    batch_size: int = Field(default=MAX_TEXTS, ge=1, le=MAX_TEXTS)
-    """Documents in a request."""
-    batch_tokens: int | None = Field(default=None, ge=1)
-    """Estimated tokens in a request; no bound by default."""
-    batch_bytes: int | None = Field(default=MAX_BYTES, ge=1)
-    """Bytes of text in a request."""
-    max_concurrency: int | None = Field(default=None, ge=1)
-    """Requests at a time; by default as many as the service answers well."""
-    requests_per_second: float | None = Field(default=None, gt=0)
-    """By default as many as the service allows."""
 
     def _check(self) -> None:
         super()._check()
@@ -136,16 +124,8 @@ class WatsonxRerank(ModelFields, BaseDocumentCompressor, RunnableSerializable[di
             top_n = asked
         if top_n is not None and (not isinstance(top_n, int) or top_n < 1):
             raise ConfigurationError("top_n: must be a whole number, 1 or more", field="top_n")
-        bounds = Bounds(
-            batch_size=self.batch_size,
-            batch_tokens=self.batch_tokens,
-            batch_bytes=self.batch_bytes,
-            max_concurrency=self.max_concurrency,
-            requests_per_second=self.requests_per_second,
-            empty="send",
-        )
         threshold = kwargs.get("score_threshold", self.score_threshold)
-        return Ranker(self.session, self.target, parameters, bounds, top_n, threshold)
+        return Ranker(self.session, self.target, parameters, self.bounds("send"), top_n, threshold)
 
     def _parameters(self, given: Mapping[str, Any]) -> RerankParameters | None:
         """Put defaults and call-time parameters together; call-time wins."""
