@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.certificates import QUICK
@@ -506,6 +507,18 @@ def test_a_renewer_whose_loop_was_closed_is_replaced(serve: Serve) -> None:
         kept.clear()
         del session
         gc.collect()
+
+
+def test_an_abandoned_exchange_may_be_collected_anywhere(serve: Serve) -> None:
+    """Even while this thread is inside the cell: that must not wait for itself."""
+    session = Session(connect(serve(Script(OK, token=iam()))))
+    cell = session.client._shared.cell
+    flow = session.client._shared.auth.sync_auth_flow(httpx.Request("GET", "http://x/"))
+    next(flow)  # it leads, and never goes on
+    with cell._lock:
+        flow.close()
+    session.client.run(CALL)
+    session.client.close()
 
 
 # --------------------------------------------------------------------------- seen from outside

@@ -270,8 +270,11 @@ def test_what_cannot_be_sent_is_refused(colour: Colour, serve: Serve, options: d
 def test_redirects_are_not_followed(colour: Colour, serve: Serve, status: int, place: str) -> None:
     server = serve(Script(answer(status, b"", {"Location": place})))
     session = colour.session(connect(server))
-    with pytest.raises((ServiceError, ConnectionFailed)):
+    with pytest.raises((ServiceError, ConnectionFailed)) as caught:
         colour.run(session, model_specs())
+    if isinstance(caught.value, ServiceError):
+        assert caught.value.status == status
+        assert "redirects are not followed" in str(caught.value)
     with pytest.raises((ServiceError, ConnectionFailed)):
         colour.all(session, chat_stream(MODEL, REQUEST))
     assert len(server.seen) == 2
@@ -815,6 +818,15 @@ def test_retries_and_tokens_work_over_ones_own_client(colour: Colour, serve: Ser
     colour.run(colour.session(connection, time.waiting), model_specs())
     assert script.tokens == 2
     assert len(server.seen) == 5
+    end(colour, client)
+
+
+def test_the_proxies_of_ones_own_client(colour: Colour, serve: Serve) -> None:
+    proxy = serve(Script(SPECS))
+    settings, client = borrowed(colour, proxy=f"http://127.0.0.1:{proxy.port}")
+    connection = Connection(url="http://cpd.example.com", token="t", allow_http=True, **settings)
+    colour.run(colour.session(connection), model_specs())
+    assert proxy.seen[0].target.startswith("http://cpd.example.com/ml/v1/foundation_model_specs?")
     end(colour, client)
 
 

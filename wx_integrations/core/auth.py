@@ -350,7 +350,8 @@ class TokenCell:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end an abandoned exchange of ours anywhere, and so call `fail`.
+        self._lock = threading.RLock()
         self._held: _Held | None = None
         self._leader: Wait | None = None
         self._pause_until = 0.0
@@ -430,7 +431,7 @@ class TokenCell:
 
     def forget_leader(self) -> None:
         """Start afresh in a forked child, where no other thread lives on."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._leader = None
 
 

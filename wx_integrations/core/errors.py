@@ -416,6 +416,8 @@ def hint_for(status: int | None, code: str | None, message: str) -> str | None:
     for text, hint in _HINTS_BY_TEXT.items():
         if text in lowered:
             return hint
+    if 300 <= (status or 0) < 400:
+        return "Check url (WATSONX_URL): redirects are not followed, they would carry the token elsewhere"
     return _HINTS_BY_CODE.get(code or "") or _HINTS_BY_STATUS.get(status or 0)
 
 
