@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from wx_integrations.core.bulk import Bounds
     from wx_integrations.core.client import AsyncClient, Client
     from wx_integrations.core.connection import Connection
+    from wx_integrations.core.embedder import Embedder
     from wx_integrations.core.errors import (
         ConfigurationError,
         ConnectionFailed,
         InvalidRequest,
         NotFound,
         OutputTruncated,
+        PartialFailure,
         RateLimited,
         ServiceError,
         StreamBroken,
@@ -30,20 +33,27 @@ if TYPE_CHECKING:
         UnexpectedResponse,
         WatsonxError,
     )
+    from wx_integrations.core.ranker import Ranker
     from wx_integrations.core.retry import RetryPolicy
+    from wx_integrations.core.session import Session
 
 __all__ = [
     "AsyncClient",
+    "Bounds",
     "Client",
     "ConfigurationError",
     "Connection",
     "ConnectionFailed",
+    "Embedder",
     "InvalidRequest",
     "NotFound",
     "OutputTruncated",
+    "PartialFailure",
+    "Ranker",
     "RateLimited",
     "RetryPolicy",
     "ServiceError",
+    "Session",
     "StreamBroken",
     "TimedOut",
     "Unauthorized",
@@ -53,7 +63,16 @@ __all__ = [
     "__version__",
 ]
 
-_HOMES = {"AsyncClient": "client", "Client": "client", "Connection": "connection", "RetryPolicy": "retry"}
+_HOMES = {
+    "AsyncClient": "client",
+    "Bounds": "bulk",
+    "Client": "client",
+    "Connection": "connection",
+    "Embedder": "embedder",
+    "Ranker": "ranker",
+    "RetryPolicy": "retry",
+    "Session": "session",
+}
 
 
 def __getattr__(name: str) -> Any:
