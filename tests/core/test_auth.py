@@ -200,7 +200,7 @@ def test_a_failed_renewal_serves_the_old_token_to_its_end(
         return iam_answer() if script.tokens in (1, 4) else trouble
 
     server = serve(script := Script(OK, token=tokens))
-    timeout = 0.05 if kind is TimedOut else 10
+    timeout = httpx.Timeout(10, read=0.25) if kind is TimedOut else 10
     session = colour.session(connect(server, timeout=timeout), time.waiting)
     colour.run(session, CALL)
     time.move(2800)  # the token is good for 800 seconds more

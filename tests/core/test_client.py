@@ -445,7 +445,7 @@ def test_idle_too_long(colour: Colour, serve: Serve) -> None:
     server = serve(Script(stream(*frames(piece("a")), HANG, end=False)))
     session = colour.session(connect(server))
     with pytest.raises(StreamBroken, match="no more data arrived in time") as caught:
-        colour.all(session, chat_stream(MODEL, REQUEST), timeout=0.1)
+        colour.all(session, chat_stream(MODEL, REQUEST), timeout=httpx.Timeout(10, read=0.25))
     assert texts(caught.value.arrived) == ["a"]
     assert server.seen[0].left.wait(10)
 
@@ -454,7 +454,14 @@ def test_comments_keep_a_stream_alive(colour: Colour, serve: Serve) -> None:
     first, last = frames(piece("a"), END)
     beat: list[Step] = [b": keep-alive\n\n", lambda: pause(threading.Event(), 0.05)]
     server = serve(Script(stream(first, *beat * 8, last)))
-    assert len(colour.all(colour.session(connect(server)), chat_stream(MODEL, REQUEST), timeout=0.3)) == 2
+    assert (
+        len(
+            colour.all(
+                colour.session(connect(server)), chat_stream(MODEL, REQUEST), timeout=httpx.Timeout(10, read=0.35)
+            )
+        )
+        == 2
+    )
 
 
 @pytest.mark.parametrize(

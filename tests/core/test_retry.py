@@ -43,6 +43,8 @@ GENERATION: Call[bytes] = Call(path="/ml/v1/text/chat", parse=lambda data: data,
 STREAM: StreamCall[bytes] = StreamCall(
     path="/ml/v1/text/chat_stream", parse=lambda data: data, is_last=lambda data: data == b'"end"', body=b"{}"
 )
+SHORT = httpx.Timeout(10, read=0.25)
+"""Long enough for an answer on a busy machine, short enough to wait for."""
 Serve = Callable[..., Server]
 
 
@@ -315,7 +317,7 @@ def test_an_unknown_host_name_is_not_tried_again(colour: Colour, time: FakeTime)
 
 def test_a_read_timeout_of_a_generation_is_not_repeated(colour: Colour, serve: Serve, time: FakeTime) -> None:
     server = serve(Script([HANG], answer(200, b"done")))
-    session = colour.session(connect(server, timeout=0.05), time.waiting)
+    session = colour.session(connect(server, timeout=SHORT), time.waiting)
     with pytest.raises(TimedOut, match="Raise timeout") as caught:
         colour.run(session, GENERATION)
     assert (len(server.seen), caught.value.attempts) == (1, 1)
@@ -326,7 +328,7 @@ def test_other_read_timeouts_are(colour: Colour, serve: Serve, time: FakeTime, o
     server = serve(Script([HANG], OK))
     settings = {"retry_read_timeouts": True} if opted_in == "connection" else {}
     options = {"retry": RetryPolicy(retry_read_timeouts=True)} if opted_in == "call" else {}
-    session = colour.session(connect(server, timeout=0.05, **settings), time.waiting)
+    session = colour.session(connect(server, timeout=SHORT, **settings), time.waiting)
     call: Call[Any] = CALL if opted_in == "not a generation" else GENERATION
     colour.run(session, call, **options)
     assert len(server.seen) == 2
@@ -341,14 +343,15 @@ def test_a_dribbled_body_is_no_timeout(colour: Colour, serve: Serve, time: FakeT
 def test_a_timeout_for_one_call(colour: Colour, serve: Serve, time: FakeTime) -> None:
     server = serve(Script([HANG]))
     session = colour.session(connect(server, timeout=10, max_retries=0), time.waiting)
-    for timeout in (0.05, httpx.Timeout(10, read=0.05)):
-        with pytest.raises(TimedOut):
-            colour.run(session, CALL, timeout=timeout)
+    with pytest.raises(TimedOut):
+        colour.run(session, CALL, timeout=0.25)
+    with pytest.raises(TimedOut):
+        colour.run(session, CALL, timeout=SHORT)
     wrong: list[Any] = [0, -1, math.inf, math.nan, "5"]
     for value in wrong:
         with pytest.raises(ConfigurationError, match="timeout"):
             colour.run(session, CALL, timeout=value)
-    assert len(server.seen) == 2
+    assert 1 <= len(server.seen) <= 2  # the first may have been cut before it was sent
 
 
 # --------------------------------------------------------------------------- streams
@@ -376,7 +379,7 @@ def test_a_stream_is_never_repeated_once_its_answer_began(
     colour: Colour, serve: Serve, time: FakeTime, trouble: Sequence[Step]
 ) -> None:
     server = serve(Script(trouble))
-    session = colour.session(connect(server, timeout=0.2, retry_read_timeouts=True), time.waiting)
+    session = colour.session(connect(server, timeout=SHORT, retry_read_timeouts=True), time.waiting)
     with pytest.raises(StreamBroken):
         colour.all(session, STREAM)
     assert len(server.seen) == 1
@@ -385,7 +388,7 @@ def test_a_stream_is_never_repeated_once_its_answer_began(
 
 def test_a_streams_first_byte_that_never_comes(colour: Colour, serve: Serve, time: FakeTime) -> None:
     server = serve(Script([HANG]))
-    session = colour.session(connect(server, timeout=0.05), time.waiting)
+    session = colour.session(connect(server, timeout=SHORT), time.waiting)
     with pytest.raises(TimedOut):
         colour.all(session, STREAM)
     assert len(server.seen) == 1

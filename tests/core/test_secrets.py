@@ -224,7 +224,10 @@ def test_exceptions_show_none(
 
     server = serve(Echo(token, TROUBLES[trouble]))
     settings: dict[str, Any] = {"url": server.url, "api_key": "canary-key", "max_retries": 1, "verify": QUICK}
-    settings |= {"timeout": 0.05 if trouble == "hang" else 5, "headers": {"X-Api-Key": "canary-header"}}
+    settings |= {
+        "timeout": httpx.Timeout(10, read=0.25) if trouble == "hang" else 5,
+        "headers": {"X-Api-Key": "canary-header"},
+    }
     if where == "profile":
         settings["trusted_profile_id"] = "Profile-1"
     session = colour.session(Connection(**settings), time.waiting)
