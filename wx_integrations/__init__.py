@@ -4,6 +4,8 @@
 adapters. Here is what both need: the connection, the retry policy, the
 clients of the REST core and the errors. Everything is imported when first
 used.
+
+PYTEST_DONT_REWRITE: the package brings a pytest plugin, and may well be imported before pytest.
 """
 
 from __future__ import annotations

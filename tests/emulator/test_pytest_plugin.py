@@ -283,6 +283,11 @@ def test_it_comes_with_the_package() -> None:
     assert [(point.name, point.value) for point in points] == [("watsonx", "wx_integrations.emulator.pytest_plugin")]
 
 
+def test_pytest_does_not_mind_that_the_package_is_imported_already() -> None:
+    """pytest warns about packages with plugins that it can no longer rewrite, unless their docstring says this."""
+    assert "PYTEST_DONT_REWRITE" in (wx_integrations.__doc__ or "")
+
+
 HEAVY = ("httpx", "pydantic", "langchain_core", "llama_index", "typer", "uvicorn")
 CONFTEST = """
 import sys

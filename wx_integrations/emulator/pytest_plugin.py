@@ -94,10 +94,11 @@ class _Reporter:
         self.services: dict[str, list[Watsonx]] = {}
         self.passed: set[str] = set()
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    @pytest.hookimpl(hookwrapper=True)  # the older way, so that no pytest breaks because we are installed
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, None]:
         """Note whether the test passed, and show its requests if not."""
-        report = yield
+        outcome = yield
+        report: pytest.TestReport = outcome.get_result()
         if report.when == "setup":
             self.passed.discard(item.nodeid)
         if report.when == "call" and report.passed:
@@ -105,7 +106,6 @@ class _Reporter:
         if report.when == "call" and report.failed:
             for service in self.services.get(item.nodeid, ()):
                 report.sections.append((f"requests to {service.url}", service.journal.summary()))
-        return report
 
 
 def _reporter(config: pytest.Config) -> _Reporter:
