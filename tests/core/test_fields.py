@@ -16,7 +16,6 @@ from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ModelFields
 from wx_integrations.core.retry import RetryPolicy
-from wx_integrations.core.session import Session
 
 URL = "https://us-south.ml.cloud.ibm.com"
 
@@ -159,14 +158,6 @@ def test_ten_adapters_share_one_session() -> None:
     assert adapters[0].client is adapters[9].client
     assert adapters[0].async_client is adapters[9].async_client
     assert made(timeout=3).session is not adapters[0].session
-
-
-def test_sessions_end_with_their_last_holder() -> None:
-    connection = Connection(url=URL, api_key="k", headers={"X-Only": "here"})
-    first = id(Session.of(connection).client)
-    kept = Session.of(connection)
-    assert Session.of(Connection(url=URL, api_key="k", headers={"X-Only": "here"})) is kept
-    assert first == first
 
 
 def test_targets() -> None:
