@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import pickle
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.core.bulking import EMBEDDING_MODEL, PROJECT, Bench, Both, CountingBrain, texts_of, vector
@@ -122,3 +124,16 @@ def test_spawned_workers_use_the_same_code(server: LocalServer) -> None:
         parts = list(pool.map(work, [data] * 4, range(0, 200, 50)))
     assert [found for part in parts for found in part] == [vector(number) for number in range(200)]
     assert len(server.emulator.journal.find(PATH)) == 20
+
+
+def test_an_answer_leaves_nothing_to_the_garbage_collector(server: LocalServer) -> None:
+    embedder = bench_on(server).embedder()
+    embedder.embed(texts_of(1))
+    gc.collect()
+    gc.disable()
+    try:
+        embedder.embed(texts_of(5))
+        asyncio.run(embedder.aembed(texts_of(5)))
+        assert [item for item in gc.get_objects() if isinstance(item, httpx.Response)] == []
+    finally:
+        gc.enable()

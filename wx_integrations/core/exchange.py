@@ -31,6 +31,7 @@ from wx_integrations.core.sse import Decoder, Event
 T = TypeVar("T")
 Timeout = float | httpx.Timeout | None
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SPENT = httpx.ByteStream(b"")
 _NO_STREAM = ("application/json", "text/html", "application/xml", "text/xml")
 
 
@@ -157,6 +158,7 @@ class Plan:
             del value  # a traceback may show local variables
             raise self.not_understood(response, trail, ValueError(fault))
         note_trace(value, trace_of(response))
+        response.stream = _SPENT  # it and the answer hold each other: megabytes would wait for the garbage collector
         return value
 
     def read_json(self, response: httpx.Response, trail: Trail) -> Any:
