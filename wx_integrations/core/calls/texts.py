@@ -1,0 +1,106 @@
+"""Calls about texts: generation, embeddings, rerank, tokenization, and the list of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wx_integrations.core.calls.targets import Gateway, Target
+from wx_integrations.core.calls.values import Call, StreamCall
+from wx_integrations.core.wire import gateway
+from wx_integrations.core.wire.shapes import encode
+from wx_integrations.core.wire.text import (
+    EmbeddingParameters,
+    Embeddings,
+    EmbeddingsRequest,
+    Generation,
+    GenerationRequest,
+    ModelSpecsPage,
+    Passage,
+    Ranking,
+    RerankParameters,
+    RerankRequest,
+    Tokenization,
+    TokenizationParameters,
+    TokenizationRequest,
+)
+
+
+def generate(target: Target, request: GenerationRequest) -> Call[Generation]:
+    """Continue a text."""
+    return Call(
+        path=target.path("text/generation"),
+        body=encode(target.stamp(request)),
+        parse=gateway.generation if isinstance(target, Gateway) else Generation.model_validate_json,
+        versioned=target.versioned,
+        headers=target.headers(),
+        generates=True,
+    )
+
+
+def generate_stream(target: Target, request: GenerationRequest) -> StreamCall[Generation]:
+    """Continue a text piece by piece."""
+    body = target.stamp(request)
+    if isinstance(target, Gateway):
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return StreamCall(
+        path=target.path("text/generation_stream"),
+        body=encode(body),
+        parse=gateway.generation if isinstance(target, Gateway) else Generation.model_validate_json,
+        is_last=ends_generation,
+        versioned=target.versioned,
+        headers=target.headers(),
+    )
+
+
+def ends_generation(frame: Generation) -> bool:
+    """Whether a frame says why the text ends."""
+    return any(result.stop_reason and result.stop_reason.lower() != "not_finished" for result in frame.results)
+
+
+def embed(target: Target, texts: Sequence[str], parameters: EmbeddingParameters | None = None) -> Call[Embeddings]:
+    """Embed up to 1000 texts."""
+    return Call(
+        path=target.path("text/embeddings"),
+        body=encode(target.stamp(EmbeddingsRequest(inputs=list(texts), parameters=parameters))),
+        parse=gateway.embeddings if isinstance(target, Gateway) else Embeddings.model_validate_json,
+        versioned=target.versioned,
+        headers=target.headers(),
+    )
+
+
+def rerank(
+    target: Target, query: str, documents: Sequence[str], parameters: RerankParameters | None = None
+) -> Call[Ranking]:
+    """Order up to 1000 documents by how well they answer the query, best first."""
+    request = RerankRequest(query=query, inputs=[Passage(text=text) for text in documents], parameters=parameters)
+    return Call(
+        path=target.path("text/rerank"),
+        body=encode(target.stamp(request)),
+        parse=Ranking.model_validate_json,
+        versioned=target.versioned,
+        headers=target.headers(),
+    )
+
+
+def tokenize(target: Target, text: str, *, return_tokens: bool = False) -> Call[Tokenization]:
+    """Count, and if asked show, a text's tokens."""
+    parameters = TokenizationParameters(return_tokens=True) if return_tokens else None
+    return Call(
+        path=target.path("text/tokenization"),
+        body=encode(target.stamp(TokenizationRequest(input=text, parameters=parameters))),
+        parse=Tokenization.model_validate_json,
+        versioned=target.versioned,
+        headers=target.headers(),
+    )
+
+
+def model_specs(*, filters: str | None = None, limit: int = 200, start: str | None = None) -> Call[ModelSpecsPage]:
+    """List a page of up to 200 foundation models; `filters` as in the API reference."""
+    query = {"limit": str(limit)}
+    if filters:
+        query["filters"] = filters
+    if start:
+        query["start"] = start
+    return Call(
+        method="GET", path="/ml/v1/foundation_model_specs", query=query, parse=ModelSpecsPage.model_validate_json
+    )
