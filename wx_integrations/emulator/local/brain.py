@@ -11,19 +11,21 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from wx_integrations.core.wire.chat import ChatRequest
 from wx_integrations.core.wire.text import GenerationParameters
 from wx_integrations.emulator.brain import Embedded, ModelCard, Piece, Ranked, Refusal
 from wx_integrations.emulator.local.catalogue import PROFILES, LocalModel
-from wx_integrations.emulator.local.conversation import plain_turns
+from wx_integrations.emulator.local.choosing import AskingChooser, Chooser, NearnessChooser
 from wx_integrations.emulator.local.engine import Engine, EngineSettings, find_engine
 from wx_integrations.emulator.local.errors import FetchError
 from wx_integrations.emulator.local.fetch import Progress, fetch_models
 from wx_integrations.emulator.local.judge import cosine, judge
+from wx_integrations.emulator.local.requests import text_turns
 from wx_integrations.emulator.local.sampling import chat_sampling, generation_sampling, grammar_of, is_json
 from wx_integrations.emulator.local.served import chat_card, embedding_card, own_card
+from wx_integrations.emulator.local.tools import call_tool
 from wx_integrations.emulator.local.vectors import embed
 from wx_integrations.emulator.local.writing import deadline_of, write_answer, write_on
 
@@ -90,6 +92,7 @@ class LocalBrain:
             )
         }
         self._engines: dict[str, Engine] = {}
+        self._choosers: dict[str, Chooser] = {}
         self._lock = threading.Lock()
         self._closed = False
 
@@ -122,8 +125,14 @@ class LocalBrain:
         grammar = grammar_of(request)
         if grammar and is_json(grammar):
             engine.check_grammar(grammar)
-        turns = plain_turns(request.messages)
-        yield from write_answer(engine, turns, chat_sampling(request, choice), grammar=grammar, deadline=deadline)
+        sampling = self._defaults(model_id) | chat_sampling(request, choice)
+        if request.tools and request.tool_choice_option != "none":
+            chooser = self._chooser(model_id, engine)
+            if pieces := call_tool(engine, chooser, request, sampling, deadline):
+                yield from pieces
+                return
+        turns = text_turns(request, thorough=self._thorough(model_id))
+        yield from write_answer(engine, turns, sampling, grammar=grammar, deadline=deadline)
 
     def generate(self, model_id: str, text: str, parameters: GenerationParameters) -> Iterator[Piece]:
         engine = self._engine(model_id)
@@ -152,6 +161,22 @@ class LocalBrain:
         return [piece for _, piece in self._engine(model_id).tokens(text)]
 
     # ------------------------------------------------------------------ engines
+
+    def _defaults(self, model_id: str) -> dict[str, Any]:
+        source = self._served[model_id].source
+        return dict(source.sampling) if isinstance(source, LocalModel) else {}
+
+    def _thorough(self, model_id: str) -> bool:
+        source = self._served[model_id].source
+        return not isinstance(source, LocalModel) or source.thorough
+
+    def _chooser(self, model_id: str, engine: Engine) -> Chooser:
+        if not self._thorough(model_id):
+            return NearnessChooser(
+                self._engine(next(name for name, served in self._served.items() if served.embedding))
+            )
+        with self._lock:
+            return self._choosers.setdefault(model_id, AskingChooser(engine))
 
     def _engine(self, model_id: str) -> Engine:
         with self._lock:

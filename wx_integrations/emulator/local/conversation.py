@@ -23,6 +23,9 @@ from wx_integrations.core.wire.chat import (
 )
 from wx_integrations.emulator.brain import Refusal
 
+RETURNED = " returned:"
+"""Marks the result of a call."""
+
 
 class Turn(TypedDict):
     """One message of the plain conversation."""
@@ -66,6 +69,13 @@ def with_instructions(turns: Sequence[Turn], text: str) -> list[Turn]:
     return [Turn(role="system", content=text), *turns]
 
 
+def with_request(turns: Sequence[Turn], text: str) -> list[Turn]:
+    """Return the turns with a text added to what the user said last."""
+    asked = list(turns)
+    _add(asked, "user", text)
+    return asked
+
+
 def text_of(message: UserMessage) -> str:
     """Return what a user said.
 
@@ -96,7 +106,7 @@ def _said(message: AssistantMessage) -> str:
 
 def _result(message: ToolMessage, call: ToolCall | None) -> str:
     what = written_call(call) if call else "The tool"
-    return f"{what} returned:\n{message.content}"
+    return f"{what}{RETURNED}\n{message.content}"
 
 
 def _add(turns: list[Turn], role: Literal["user", "assistant"], text: str) -> None:

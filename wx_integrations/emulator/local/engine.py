@@ -27,6 +27,11 @@ from wx_integrations.emulator.local.errors import MissingExtra
 _BATCH = 64
 """Tokens of a prompt read in one go; a cancel is noticed between two batches (about a second with 1.5 B parameters)."""
 
+_SCRATCH = 2048
+"""Tokens of context beside the conversations', for what is read once and kept."""
+_HTTP_THREADS = 16
+"""Waiting requests hold one each; they sleep."""
+
 Frame = dict[str, Any]
 
 
@@ -78,6 +83,7 @@ class Engine:
         self._embedding = embedding
         self._lock = threading.Lock()
         self._running = _Running()
+        self._slots = _Slots(self.settings.parallel)
         self._closed = False
         self._sound_grammars: set[str] = set()
         self._end = weakref.finalize(self, _Running.stop, self._running)
@@ -95,15 +101,15 @@ class Engine:
     # ------------------------------------------------------------------ asking
 
     def ask(self, path: str, body: Mapping[str, Any]) -> Frame:
-        """Send a request and return its whole answer.
+        """Send a request and return its whole answer; `scratch` in the body keeps what was read for the next such one.
 
         Raises:
             Refusal: the engine cannot do it.
             MissingExtra: the engine is not installed.
         """
         client = self._client()
-        with self._failures():
-            answer = client.post(path, json=body)
+        with self._failures(), self._slots.taken(body) as placed:
+            answer = client.post(path, json=placed)
         return self._read(answer.content)
 
     def stream(self, path: str, body: Mapping[str, Any], deadline: float | None = None) -> Iterator[Frame]:
@@ -118,10 +124,8 @@ class Engine:
         """
         client = self._client()
         left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
-        request = client.build_request(
-            "POST", path, json={**body, "stream": True}, timeout=httpx.Timeout(None, read=left)
-        )
-        with self._failures():
+        with self._failures(), self._slots.taken({**body, "stream": True}) as placed:
+            request = client.build_request("POST", path, json=placed, timeout=httpx.Timeout(None, read=left))
             response = client.send(request, stream=True)
             with contextlib.closing(response):
                 if response.status_code != 200:
@@ -186,11 +190,12 @@ class Engine:
     def _parameters(self) -> Any:
         chosen = find_engine().CommonParams()
         chosen.model.path = str(self.path)
-        chosen.n_ctx = self.settings.context * self.settings.parallel
-        chosen.n_parallel = self.settings.parallel
+        chosen.n_ctx = self.settings.context * self.settings.parallel + (0 if self._embedding else _SCRATCH)
+        chosen.n_parallel = self.settings.parallel + (0 if self._embedding else 1)
+        chosen.kv_unified = True
         chosen.cpuparams.n_threads = self.settings.threads
         chosen.cpuparams_batch.n_threads = self.settings.threads
-        chosen.n_threads_http = 2 + self.settings.parallel
+        chosen.n_threads_http = _HTTP_THREADS
         chosen.embedding = self._embedding
         chosen.n_batch = chosen.n_ubatch = self.settings.context if self._embedding else _BATCH
         chosen.cache_ram_mib = 0
@@ -231,6 +236,33 @@ class Engine:
         return Refusal(500, "downstream_request_failed", message)
 
 
+class _Slots:
+    """Spreads requests over the engine's slots; the last one is kept for requests that say `scratch`.
+
+    A slot remembers what it read last, and a request that allows it (`cache_prompt`) goes on from there.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._busy = [0] * count
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def taken(self, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Hold a slot; the value is the body that names it."""
+        placed = dict(body)
+        if placed.pop("scratch", False):
+            yield {**placed, "id_slot": len(self._busy)}
+            return
+        with self._lock:
+            slot = self._busy.index(min(self._busy))
+            self._busy[slot] += 1
+        try:
+            yield {**placed, "id_slot": slot}
+        finally:
+            with self._lock:
+                self._busy[slot] -= 1
+
+
 class _Running:
     """The server and the client that speaks to it; apart from the engine, so that it can outlive it for a moment."""
 
@@ -253,6 +285,7 @@ class _Running:
             base_url=self.server.listening_address,
             headers={"Authorization": f"Bearer {key}"},
             timeout=None,  # noqa: S113 - the model decides how long it thinks; deadlines are per request
+            limits=httpx.Limits(max_keepalive_connections=0),  # the server drops idle connections without a word
             trust_env=False,
         )
 

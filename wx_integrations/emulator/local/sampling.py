@@ -18,6 +18,7 @@ from wx_integrations.emulator.local.regex import grammar_of_regex
 
 DEFAULT_CHAT_TOKENS = 1024
 DEFAULT_GENERATION_TOKENS = 20
+_JSON_GRAMMAR = "%llguidance {}\nstart: %json "
 _FURTHER_CHOICES = 0.8
 """The temperature of the second and later choices when none was asked for; they would all be the same otherwise."""
 
@@ -94,6 +95,12 @@ def _repetition(penalty: float | None) -> dict[str, Any]:
     return {} if penalty is None else {"repeat_penalty": penalty, "repeat_last_n": -1}
 
 
+def _several() -> Refusal:
+    return Refusal(
+        400, "invalid_input_argument", "Give one of response_format and the guided_ parameters, not several."
+    )
+
+
 def _unknown(name: str) -> Refusal:
     return Refusal(400, "invalid_input_argument", f"The engine for local models has no {name}; leave it out.")
 
@@ -104,8 +111,8 @@ def grammar_of(parameters: ChatParameters) -> str | None:
     Raises:
         Refusal: more than one kind was asked for, or the expression cannot be enforced.
     """
-    wanted = _json_schema(parameters)
-    grammars = [json_grammar(schema) for schema in wanted]
+    schema = wanted_schema(parameters)
+    grammars = [] if schema is None else [json_grammar(schema)]
     if parameters.guided_choice is not None:
         grammars.append(choice_grammar(parameters.guided_choice))
     if parameters.guided_regex is not None:
@@ -113,13 +120,16 @@ def grammar_of(parameters: ChatParameters) -> str | None:
     if parameters.guided_grammar is not None:
         grammars.append(parameters.guided_grammar)
     if len(grammars) > 1:
-        raise Refusal(
-            400, "invalid_input_argument", "Give one of response_format and the guided_ parameters, not several."
-        )
+        raise _several()
     return grammars[0] if grammars else None
 
 
-def _json_schema(parameters: ChatParameters) -> list[Mapping[str, Any]]:
+def wanted_schema(parameters: ChatParameters) -> Mapping[str, Any] | None:
+    """Return the JSON schema that the answer must follow, if any.
+
+    Raises:
+        Refusal: two were given.
+    """
     schemas: list[Mapping[str, Any]] = []
     if isinstance(parameters.response_format, JsonSchemaFormat):
         schemas.append(parameters.response_format.json_schema.schema_)
@@ -127,18 +137,33 @@ def _json_schema(parameters: ChatParameters) -> list[Mapping[str, Any]]:
         schemas.append({"type": "object"})
     if parameters.guided_json is not None:
         schemas.append(parameters.guided_json)
-    return schemas
+    if len(schemas) > 1:
+        raise _several()
+    return schemas[0] if schemas else None
 
 
 def json_grammar(schema: Mapping[str, Any]) -> str:
     """Return the grammar of the JSON values that a schema allows, on one line as models are used to write it."""
     style = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}
-    return "%llguidance {}\nstart: %json " + json.dumps({**schema, "x-guidance": style})
+    return _JSON_GRAMMAR + json.dumps({**_closed(schema), "x-guidance": style})
+
+
+def _closed(schema: Any) -> Any:
+    """Return the schema with objects closed that leave open whether they have more properties.
+
+    What is written fits the open schema too, and a small model does not go on inventing properties.
+    """
+    if isinstance(schema, Mapping):
+        closed = {name: _closed(value) for name, value in schema.items()}
+        if schema.get("properties") and not schema.keys() & {"additionalProperties", "patternProperties", "allOf"}:
+            closed["additionalProperties"] = False
+        return closed
+    return [_closed(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def is_json(grammar: str) -> bool:
     """Tell whether a grammar came from `json_grammar`."""
-    return grammar.startswith("%llguidance {}\nstart: %json ")
+    return grammar.startswith(_JSON_GRAMMAR)
 
 
 def choice_grammar(choices: Sequence[str]) -> str:

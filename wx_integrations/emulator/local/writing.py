@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wx_integrations.emulator.brain import Finish, Piece, Reasoning, Text, Token
@@ -97,6 +98,30 @@ def write_on(
     except TimeUp:
         reason = "time_limit"
     yield Finish(reason, read, written)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text written to its end: why it ended, the tokens read and written."""
+
+    text: str
+    reason: str
+    read: int
+    written: int
+
+
+def written(engine: Writer, body: Mapping[str, Any], deadline: float | None = None) -> Written:
+    """Let the engine continue a prompt and wait for the end.
+
+    Raises:
+        TimeUp: the deadline has passed.
+    """
+    text: list[str] = []
+    last: Frame = {}
+    for last in engine.stream("/completion", body, deadline):
+        text.append(last.get("content", ""))
+    reason = _GENERATION_REASONS.get(last.get("stop_type", ""), "eos_token")
+    return Written("".join(text), reason, int(last.get("tokens_evaluated", 0)), int(last.get("tokens_predicted", 0)))
 
 
 def _token(entry: Mapping[str, Any]) -> Token:
