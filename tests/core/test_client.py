@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import pickle
 import threading
 import zlib
 from collections.abc import Callable, Sequence
@@ -704,6 +705,27 @@ def test_closing_leaves_a_running_stream_alone(colour: Colour, serve: Serve) -> 
         colour.close_clients(session)
         assert len(list(values)) == 2
     assert wait_until(lambda: server.open_connections() == 0)
+
+
+@pytest.mark.parametrize("missing", ["api_key", "headers", "proxies"])
+def test_secrets_that_stayed_behind_are_missed_before_anything_is_sent(
+    colour: Colour, serve: Serve, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(Script(SPECS))
+    settings: dict[str, Any] = {"token": None, "api_key": "k", "verify": None}
+    if missing != "api_key":
+        monkeypatch.setenv("WATSONX_API_KEY", "k")
+        settings[missing] = {"headers": {"X-Api-Key": "x"}, "proxies": {"https": "http://u:p@p:1"}}[missing]
+    session = colour.session(pickle.loads(pickle.dumps(connect(server, **settings))))
+    advice = "WATSONX_API_KEY" if missing == "api_key" else "pickle_secrets"
+    for work in (lambda: colour.run(session, model_specs()), lambda: colour.get(session, "/v2/x")):
+        with pytest.raises(ConfigurationError, match=f"{missing}: not pickled.*{advice}"):
+            work()
+    assert server.seen == []
+    if missing == "api_key":
+        session.client.set_token("by-hand")
+        colour.run(session, model_specs())
+        assert server.seen[0].header("authorization") == "Bearer by-hand"
 
 
 # --------------------------------------------------------------------------- one's own httpx clients

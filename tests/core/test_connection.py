@@ -156,6 +156,8 @@ def test_arguments_are_not_changed() -> None:
         ({"url": "https://wxai.ibmforusgov.com", "api_key": "k", "auth_type": "iam"}, "auth_type", None),
         ({"url": URL, "token": "t", "auth_type": "iam", "api_key": None, "password": "p"}, "password", None),
         ({"url": CPD, "username": "u", "password": "p", "auth_type": "zen"}, "api_key", None),
+        ({"url": CPD, "username": "u", "password": "p", "auth_type": "iam"}, "api_key", "WATSONX_API_KEY"),
+        ({"url": CPD, "username": "u", "token_function": str, "auth_type": "cp4d", "password": "p"}, "password", None),
         ({"url": CPD, "username": "u", "password": "p", "auth_type": "cp4d_iam"}, "bedrock_url", None),
         (
             {"url": "https://us-east-1.aws.wxai.ibm.com", "api_key": "k", "trusted_profile_id": "P"},

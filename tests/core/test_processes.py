@@ -172,6 +172,7 @@ def test_fork_after_use(serve: Serve) -> None:
         thread = threading.Thread(target=hold)
         thread.start()
         held.wait()
+        warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)  # Python 3.12 advises
         pid = os.fork()
         if pid == 0:
             s.client.run(CALL)

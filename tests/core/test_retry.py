@@ -28,6 +28,7 @@ from wx_integrations.core.errors import (
     ConfigurationError,
     ConnectionFailed,
     InvalidRequest,
+    NotFound,
     RateLimited,
     StreamBroken,
     TimedOut,
@@ -437,6 +438,13 @@ def test_a_body_that_cannot_be_decompressed(colour: Colour, serve: Serve, time: 
     with pytest.raises(UnexpectedResponse, match="decompress"):
         colour.run(session, CALL)
     assert len(server.seen) == 1
+
+
+def test_an_error_body_that_cannot_be_decompressed(colour: Colour, serve: Serve, time: FakeTime) -> None:
+    server = serve(Script(answer(404, b"not gzip", {"Content-Encoding": "gzip"})))
+    with pytest.raises(NotFound) as caught:
+        colour.run(colour.session(connect(server), time.waiting), CALL)
+    assert caught.value.status == 404
 
 
 def test_connections_are_used_again_after_trouble(colour: Colour, serve: Serve, time: FakeTime) -> None:
