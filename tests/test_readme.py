@@ -12,6 +12,8 @@ from wx_integrations.cli.app import app
 from wx_integrations.emulator.app import Emulator
 from wx_integrations.emulator.server import LocalServer
 
+pytest_plugins = ["pytester"]
+
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
@@ -45,3 +47,9 @@ def test_command_exists(command: str) -> None:
             assert result.exit_code == 0, result.output
         else:
             assert words[0] in {"pip", "pytest", "export"}
+
+
+def test_the_fixture_example_passes(pytester: pytest.Pytester) -> None:
+    example = next(code for code in PYTHON if "def test_" in code)
+    pytester.makepyfile(example)
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
