@@ -249,7 +249,7 @@ def changed_stream(data: bytes, chance: random.Random) -> bytes:
 def changed_frame(frame: bytes, chance: random.Random) -> bytes:
     start, mark, data = frame.partition(b"data:")
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
+        changed = encoded(mutated(json.loads(data), chance), chance)
+    except (ValueError, RecursionError):  # an earlier change made it no JSON, or deep
         return frame
-    return start + mark + b" " + encoded(mutated(value, chance), chance)
+    return start + mark + b" " + changed
