@@ -52,7 +52,7 @@ def test_type_checkers_are_told_to_look() -> None:
     assert (ROOT / "wx_integrations" / "py.typed").is_file()
 
 
-TYPES = """
+APP = """
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
@@ -74,19 +74,43 @@ chat = ChatWatsonx(model_id="m", retry=RetryPolicy(retry_total=1))
 reveal_type(chat.bind_tools([add], tool_choice="add").invoke("1 + 1"))
 reveal_type(WatsonxLLM(model_id="m").structured_predict(Person, PromptTemplate("Who?")))
 reveal_type(Client().run(embed(Model("m", "p"), ["a"])).results[0].embedding)
-chat.bind_tools(add)
-chat.invoke(3)
+chat.bind_tools(add)  # wrong
+chat.invoke(3)  # wrong
 """
+ITS_TEST = """
+from wx_integrations.emulator.testing import Watsonx, emulated
+
+def test_it(watsonx: Watsonx) -> None:
+    reveal_type(watsonx.reply("a").call("f", a=1).fail(503))
+    reveal_type(watsonx.requests)
+    with emulated() as other:
+        reveal_type(other)
+    watsonx.fail("explode")  # wrong
+    watsonx.expect_chat(3)  # wrong
+"""
+REVEALED = {
+    "app.py": ["langchain_core.messages.ai.AIMessage", "app.Person", "list[float]"],
+    "test_app.py": [
+        "wx_integrations.emulator.watsonx.Watsonx",
+        "list[wx_integrations.emulator.journal.Entry]",
+        "wx_integrations.emulator.watsonx.Watsonx",
+    ],
+}
 
 
 def test_what_a_type_checker_knows(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(TYPES)
-    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "app.py"]
+    files = {"app.py": APP, "test_app.py": ITS_TEST}
+    for name, source in files.items():
+        (tmp_path / name).write_text(source)
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *files]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=400)
-    revealed = [line.partition('type is "')[2].rstrip('"') for line in done.stdout.splitlines() if "Revealed" in line]
-    assert revealed == ["langchain_core.messages.ai.AIMessage", "app.Person", "list[float]"], done.stdout + done.stderr
-    errors = [line.split(":")[1] for line in done.stdout.splitlines() if " error: " in line]
-    assert errors == [str(TYPES.count("\n") - 1), str(TYPES.count("\n"))], done.stdout
+    found = [line.split(":", 2) for line in done.stdout.splitlines() if line.count(":") > 1]
+    for name, source in files.items():
+        lines = [(int(number), said) for file, number, said in found if file == name]
+        revealed = [said.partition('type is "')[2].rstrip('"') for _, said in lines if "Revealed" in said]
+        assert revealed == REVEALED[name], done.stdout + done.stderr
+        wrong = [number for number, line in enumerate(source.splitlines(), 1) if line.endswith("# wrong")]
+        assert [number for number, said in lines if said.startswith(" error: ")] == wrong, done.stdout
 
 
 @pytest.mark.parametrize(

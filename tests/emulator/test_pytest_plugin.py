@@ -329,35 +329,3 @@ def test_unused_beside_other_plugins(tmp_path: Path) -> None:
 
 def test_it_can_be_switched_off(tmp_path: Path) -> None:
     assert loaded(tmp_path, "-p", "no:watsonx", autoload=True)["LOADED"] == "[]"
-
-
-# --------------------------------------------------------------------------- its types
-
-
-TYPES = """
-from wx_integrations.emulator.testing import Watsonx, calling, emulated, served
-
-def test_it(watsonx: Watsonx) -> None:
-    reveal_type(watsonx.reply("a").call("f", a=1).fail(503))
-    reveal_type(watsonx.expect_chat("a").body)
-    reveal_type(watsonx.requests)
-    with emulated() as other:
-        reveal_type(other)
-    watsonx.fail("explode")
-    watsonx.expect_chat(3)
-"""
-
-
-def test_it_is_typed(tmp_path: Path) -> None:
-    (tmp_path / "test_types.py").write_text(TYPES)
-    config = Path(__file__).parents[2] / "pyproject.toml"
-    command = [sys.executable, "-m", "mypy", "--config-file", str(config), "test_types.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
-    lines = [line.removeprefix("test_types.py:") for line in done.stdout.splitlines()]
-    assert [line for line in lines if "note: Revealed" in line] == [
-        '5: note: Revealed type is "wx_integrations.emulator.watsonx.Watsonx"',
-        '6: note: Revealed type is "Any"',
-        '7: note: Revealed type is "list[wx_integrations.emulator.journal.Entry]"',
-        '9: note: Revealed type is "wx_integrations.emulator.watsonx.Watsonx"',
-    ]
-    assert [line.partition(" error: ")[0] for line in lines if " error: " in line] == ["10:", "11:"]
