@@ -50,6 +50,19 @@ def test_a_withdrawn_model_without_successor() -> None:
     assert advice("ibm/gone", SPECS) == "ibm/gone is withdrawn"
 
 
+def test_a_stage_counts_from_its_date_on() -> None:
+    stages = [
+        {"id": "deprecated", "start_date": "2026-01-01", "alternative_model_ids": ["ibm/next"]},
+        {"id": "withdrawn", "start_date": "2099-01-01"},
+    ]
+    dated = ModelSpec.model_validate({"model_id": "ibm/old", "functions": [{"id": "text_chat"}], "lifecycle": stages})
+    assert advice("ibm/old", [dated], today="2025-12-31") is None
+    assert advice("ibm/old", [dated], today="2026-01-01") == "ibm/old is deprecated; its successor is 'ibm/next'"
+    assert advice("ibm/old", [dated], today="2099-01-01") == "ibm/old is withdrawn; its successor is 'ibm/next'"
+    missing = advice("ibm/old", [dated], function="rerank", today="2026-01-01")
+    assert missing == "ibm/old does not offer rerank"
+
+
 def test_nothing_to_say() -> None:
     assert advice("ibm/granite-4-h-small", SPECS) is None
     assert advice("xyz", SPECS) is None

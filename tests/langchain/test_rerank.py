@@ -207,6 +207,13 @@ def test_an_index_out_of_range_is_not_believed() -> None:
         scores_of(Ranking(results=[RankedPassage(index=0, score=1.0)] * 2), 2)
 
 
+def test_a_document_that_is_not_ranked_is_missed() -> None:
+    one = Ranking(results=[RankedPassage(index=0, score=1.0)])
+    with pytest.raises(UnexpectedResponse, match="2 documents should be ranked, but the answer ranks 1"):
+        scores_of(one, 2)
+    assert scores_of(one, 2, most=1)[0] == [1.0, None]
+
+
 def test_pickles_without_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     model = WatsonxRerank(model_id=RERANK_MODEL, url=URL, project_id=PROJECT, api_key="very-secret", top_n=3)
     data = pickle.dumps(model)

@@ -103,10 +103,16 @@ class Ranker:
     # ------------------------------------------------------------------ a batch
 
     def _send(self, query: str, batch: Batch) -> Answered[float | None]:
-        return scores_of(self.session.client.run(self._call(query, batch)), len(batch.texts))
+        return scores_of(self.session.client.run(self._call(query, batch)), len(batch.texts), self._most)
 
     async def _asend(self, query: str, batch: Batch) -> Answered[float | None]:
-        return scores_of(await self.session.async_client.run(self._call(query, batch)), len(batch.texts))
+        return scores_of(await self.session.async_client.run(self._call(query, batch)), len(batch.texts), self._most)
+
+    @property
+    def _most(self) -> int | None:
+        """How many documents of a batch were asked for, if not all."""
+        options = self.parameters.return_options if self.parameters else None
+        return self.top_n if self.top_n is not None else options.top_n if options else None
 
     def _call(self, query: str, batch: Batch) -> Call[Ranking]:
         parameters = self.parameters
@@ -118,11 +124,16 @@ class Ranker:
         return calls.rerank(self.target, query, batch.texts, parameters)
 
 
-def scores_of(answer: Ranking, wanted: int) -> Answered[float | None]:
+def scores_of(answer: Ranking, wanted: int, most: int | None = None) -> Answered[float | None]:
     """Return each document's score, None for those beyond the best that were asked for, and the tokens it took.
 
+    Args:
+        answer: of the service.
+        wanted: how many documents were sent.
+        most: how many of them were asked back; all by default.
+
     Raises:
-        UnexpectedResponse: one is not among the documents sent, or is there twice.
+        UnexpectedResponse: one is not among the documents sent, is there twice, or is missing.
     """
     scores: list[float | None] = [None] * wanted
     for item in answer.results:
@@ -131,6 +142,9 @@ def scores_of(answer: Ranking, wanted: int) -> Answered[float | None]:
         if scores[item.index] is not None:
             raise UnexpectedResponse(f"the answer ranks document {item.index} twice")
         scores[item.index] = item.score
+    due = wanted if most is None else min(most, wanted)
+    if len(answer.results) < due:
+        raise UnexpectedResponse(f"{due} documents should be ranked, but the answer ranks {len(answer.results)}")
     return scores, answer.input_token_count
 
 
