@@ -72,6 +72,9 @@ def add(a: int, b: int) -> int:
 
 chat = ChatWatsonx(model_id="m", retry=RetryPolicy(retry_total=1))
 reveal_type(chat.bind_tools([add], tool_choice="add").invoke("1 + 1"))
+reveal_type(chat.with_structured_output(Person).invoke("Who?"))
+reveal_type(chat.with_structured_output(Person, include_raw=True).invoke("Who?")["parsed"])
+reveal_type(chat.with_structured_output({"title": "p", "type": "object", "properties": {}}).invoke("Who?"))
 reveal_type(WatsonxLLM(model_id="m").structured_predict(Person, PromptTemplate("Who?")))
 reveal_type(Client().run(embed(Model("m", "p"), ["a"])).results[0].embedding)
 chat.bind_tools(add)  # wrong
@@ -89,7 +92,10 @@ def test_it(watsonx: Watsonx) -> None:
     watsonx.expect_chat(3)  # wrong
 """
 REVEALED = {
-    "app.py": ["langchain_core.messages.ai.AIMessage", "app.Person", "list[float]"],
+    "app.py": [
+        *("langchain_core.messages.ai.AIMessage", "app.Person", "app.Person | None", "dict[str, Any]"),
+        *("app.Person", "list[float]"),
+    ],
     "test_app.py": [
         "wx_integrations.emulator.watsonx.Watsonx",
         "list[wx_integrations.emulator.journal.Entry]",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
@@ -229,6 +229,50 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
         choice_of({**bound, "tool_choice": tool_choice}, [tool["function"]["name"] for tool in offered])
         bound |= {name: value for name, value in given.items() if value is not None}
         return self.bind(**bound)
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: type[structured.Parsed],
+        *,
+        method: structured.Method | None = None,
+        include_raw: Literal[False] = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, structured.Parsed]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: type[structured.Parsed],
+        *,
+        method: structured.Method | None = None,
+        include_raw: Literal[True],
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, structured.WithRaw[structured.Parsed]]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | None = None,
+        *,
+        method: structured.Method | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any]]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: structured.Method | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]: ...
 
     def with_structured_output(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
@@ -23,9 +23,18 @@ from wx_integrations.langchain.metadata import was_cut
 from wx_integrations.langchain.schemas import Schema, function_of, json_schema_format, parameters_of
 
 Method = Literal["json_schema", "function_calling", "json_mode", "guided_json"]
+Parsed = TypeVar("Parsed")
 _METHODS = ("json_schema", "function_calling", "json_mode", "guided_json")
 
-_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?[^\S\n]*+\n")
+
+
+class WithRaw(TypedDict, Generic[Parsed]):
+    """What `include_raw=True` gives: the message, and the value or why there is none."""
+
+    raw: AIMessage
+    parsed: Parsed | None
+    parsing_error: BaseException | None
 
 
 def default_method(profile: ModelProfile | None) -> Method:
@@ -246,7 +255,9 @@ def _json(text: str) -> Any:
     Raises:
         OutputParserException: it is not JSON.
     """
-    body = fenced[1] if (fenced := _FENCED.fullmatch(text)) else text
+    body = text.strip()
+    if body.endswith("```") and (opening := _FENCE.match(body)):
+        body = body[opening.end() : -3]
     try:
         return from_json(body)
     except ValueError as error:
