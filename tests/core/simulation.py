@@ -128,6 +128,7 @@ def simulate(
     latency: float = 0.2,
     faults: float = 0.0,
     think: float = 0.0,
+    window: bool = False,
     seed: int = 1,
     limiter: Limiter | None = None,
 ) -> Figures:
@@ -137,6 +138,7 @@ def simulate(
         workers: of each job.
         faults: share of requests that are refused for no reason.
         think: seconds between a worker's requests.
+        window: let only as many workers work as the pace says.
     """
     chance = random.Random(seed)
     clock = Clock()
@@ -144,9 +146,11 @@ def simulate(
     used.clock = clock
     figures = Figures(seconds - warm_up)
 
-    def work(caller: Caller, number: int) -> Process:
+    def work(caller: Caller, number: int, place: int) -> Process:
         attempt = 0
         while True:
+            while window and place >= used.pace.width(clock.now, workers):
+                yield 0.05
             yield from _held(used, caller)
             sent = clock.now
             yield chance.uniform(0.0, 0.01)
@@ -173,8 +177,8 @@ def simulate(
 
     for number in range(jobs):
         caller = Caller(bulk=True)
-        for _ in range(workers):
-            clock.start(work(caller, number))
+        for place in range(workers):
+            clock.start(work(caller, number, place))
     clock.run(seconds)
     return figures
 

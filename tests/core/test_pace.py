@@ -75,6 +75,7 @@ def test_a_single_503_halves_bulk_work_and_holds_nobody_else_up() -> None:
     pace.answered(503, 9.9, 10.0)
     assert pace.is_open(10.0)
     assert pace.width(10.0, MOST) == before // 2
+    assert pace.width(12.0, MOST) == before
     pace.answered(503, 10.1, 10.2)
     assert not pace.is_open(10.2)
 
@@ -142,13 +143,45 @@ def test_it_opens_again_when_nobody_was_held_up_for_long() -> None:
     assert pace.rate(62.0) is not None
 
 
+def worked(pace: Pace, count: int, seconds: float, *, start: float = 0.0, size: int = 0) -> Pace:
+    """Let a pace see good answers of bulk work that each took so long."""
+    for number in range(count):
+        now = start + number * 0.1
+        pace.answered(200, now - seconds, now, bulk=True, size=size)
+    return pace
+
+
 def test_bulk_starts_with_five_at_a_time_and_grows() -> None:
     pace = Pace()
     assert pace.width(0.0, MOST) == START == 5
-    for number in range(200):
-        pace.answered(200, number, number + 0.5, bulk=True)
+    worked(pace, 200, 0.5)
     assert pace.width(200.0, MOST) == MOST
     assert pace.width(200.0, 3) == 3
+
+
+def test_more_at_a_time_is_no_use_when_each_takes_longer_for_it() -> None:
+    pace = worked(Pace(), 10, 0.5)
+    width = pace.width(1.0, MOST)
+    worked(pace, 200, 0.9, start=1.0)
+    assert pace.width(30.0, MOST) == width
+    worked(pace, 40, 1.5, start=30.0)
+    assert pace.width(60.0, MOST) == START
+    worked(pace, 400, 0.5, start=60.0)
+    assert pace.width(100.0, MOST) == MOST
+
+
+def test_what_is_usual_is_learnt_anew_when_few_are_under_way() -> None:
+    pace = worked(Pace(), 10, 0.5)
+    worked(pace, 1000, 2.0, start=1.0)
+    assert pace.width(200.0, MOST) > START
+
+
+def test_large_answers_are_few_at_a_time_unless_the_user_says_how_many() -> None:
+    pace = worked(Pace(), 200, 0.5, size=10_000_000)
+    assert pace.width(200.0, MOST, careful=True) == 6
+    assert pace.width(200.0, MOST) == MOST
+    assert worked(Pace(), 100, 0.5, size=100_000_000).width(200.0, MOST, careful=True) == START
+    assert worked(Pace(), 200, 0.5, size=1_000_000).width(200.0, MOST, careful=True) == MOST
 
 
 def test_what_is_no_bulk_does_not_widen_it() -> None:
@@ -159,10 +192,10 @@ def test_what_is_no_bulk_does_not_widen_it() -> None:
 
 
 def test_a_known_rate_needs_as_many_at_a_time_as_answers_take() -> None:
-    pace = taught(*((200, n / 8) for n in range(50)), signals=Signals(rate=8.0), latency=1.0)
-    assert 8 <= pace.width(7.0, MOST) <= 12
-    pace = taught(*((200, n / 8) for n in range(50)), signals=Signals(rate=8.0), latency=0.01)
-    assert pace.width(7.0, MOST) == 3
+    pace = taught((200, 1.0), signals=Signals(rate=8.0), latency=1.0)
+    assert 10 <= pace.width(1.0, MOST) <= 12
+    pace = taught((200, 1.0), signals=Signals(rate=8.0), latency=0.01)
+    assert pace.width(1.0, MOST) == START
 
 
 ANSWERS = st.tuples(

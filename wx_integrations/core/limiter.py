@@ -246,13 +246,16 @@ class Limiter:
             self._sending += 1
             return self.clock() - began
 
-    def answered(self, caller: Caller, status: int | None, sent: float, signals: Signals = NOTHING) -> None:
+    def answered(
+        self, caller: Caller, status: int | None, sent: float, signals: Signals = NOTHING, *, size: int = 0
+    ) -> None:
         """Learn from what came back.
 
         Args:
             status: the answer's; None when there was no answer.
             sent: when the request went out.
             signals: what the answer says about the limit.
+            size: bytes of its body.
         """
         with self._lock:
             self._sending -= 1
@@ -260,7 +263,7 @@ class Limiter:
                 return
             if status in REFUSALS:
                 caller.refusals += 1
-            self.pace.answered(status, sent, self.clock(), signals, bulk=caller.bulk)
+            self.pace.answered(status, sent, self.clock(), signals, bulk=caller.bulk, size=size)
 
     # ------------------------------------------------------------------ bulk jobs
 
@@ -301,8 +304,9 @@ class Limiter:
         granted = []
         for waiter in tuple(self._waiters):
             lane = waiter.caller.lane
-            most = lane.max_concurrency or MOST
-            if lane.in_flight < most and self._bulk < self.pace.width(self.clock(), max(most, MOST)):
+            most, careful = lane.max_concurrency or MOST, lane.max_concurrency is None
+            width = self.pace.width(self.clock(), max(most, MOST), careful=careful)
+            if lane.in_flight < most and self._bulk < width:
                 self._bulk += 1
                 lane.in_flight += 1
                 waiter.granted = True

@@ -47,15 +47,23 @@ STEADY, SURGE, DOUBLING = 5e-4, 0.02, 30.0
 """Growth beyond it: so much per request, and so much, doubling every so many: 5 % after 40, 30 % after 110."""
 SEEKING = 8.0
 """Requests' worth of time in which an unknown rate doubles until it is refused."""
+LULL = 1.0
+"""Seconds after a refusal in which half as many bulk requests are under way."""
 REOPEN = 60.0
 """Seconds without refusal, and without anybody waiting, after which the pace is open again."""
 LONGEST_PAUSE = 300.0
 """Seconds that a `Retry-After` or a reset can hold everybody up."""
 
+START, MOST, WIDEST = 5, 16, 256
+"""Bulk requests at a time: in the beginning (as the official SDK), at most by default, and at most whoever asks."""
+BUDGET = 64_000_000
+"""Bytes of answers under way at a time, unless the user says how many: a thousand vectors of 768 take ten megabytes,
+and three times that as Python floats."""
+GOOD, BAD, CREEP = 1.5, 2.0, 1.05
+"""Times the usual seconds of an answer up to which more at a time are good, and beyond which fewer are better; and how
+fast the usual may rise while few are under way."""
 SPARE = 2
 """Bulk requests more than a known rate needs at a time: some sleep until they are repeated."""
-START, MOST = 5, 16
-"""Bulk requests at a time: in the beginning (as the official SDK), and at most unless the user says more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +152,43 @@ class Meter:
         return sum(time > now - seconds for time in times) / seconds
 
 
+class Window:
+    """How many requests at a time are worth while: more, as long as they do not slow each other down.
+
+    Beyond that they only wait for the service, or for this process to read
+    the answers, and hold memory meanwhile.
+
+    Attributes:
+        width: requests at a time.
+        usual: seconds an answer takes when few are under way; None before the first.
+        size: bytes of an answer, of late.
+    """
+
+    def __init__(self) -> None:
+        self.width = float(START)
+        self.usual: float | None = None
+        self.size = 0.0
+        self._seconds = 0.0
+        self._answers = 0
+
+    def answered(self, seconds: float, size: int) -> None:
+        """Learn from a good answer that took so long and was so large."""
+        self.size += (size - self.size) / 8 if self.size else size
+        self._seconds += seconds
+        self._answers += 1
+        if self.usual is None:
+            self.usual = seconds
+        if self._answers < 2 * self.width:
+            return
+        mean = self._seconds / self._answers
+        self.usual = min(mean, self.usual * (CREEP if self.width <= START else 1.0))
+        if mean <= GOOD * self.usual:
+            self.width = min(self.width + max(1.0, self.width / 4), WIDEST)
+        elif mean > BAD * self.usual:
+            self.width = max(float(START), self.width * 0.8)
+        self._seconds, self._answers = 0.0, 0
+
+
 class Pace:
     """The rate and the number of requests at a time that the service bears.
 
@@ -167,8 +212,7 @@ class Pace:
         self._refused_share = 0.0
         self._bound_at = -math.inf
         self._good = Meter()
-        self._latency: float | None = None
-        self._window = float(START)
+        self._window = Window()
 
     # ------------------------------------------------------------------ what is allowed
 
@@ -179,7 +223,6 @@ class Pace:
             return cap
         if now - self._cut_at > REOPEN and now - self._bound_at > REOPEN:
             self._believed = None
-            self._window = float(START)
             return cap
         worth = self._worth(now)
         goal = self._believed if cap is None else cap
@@ -206,18 +249,27 @@ class Pace:
         """Note that somebody had to wait for the rate."""
         self._bound_at = now
 
-    def width(self, now: float, most: int) -> int:
-        """Return how many bulk requests may be under way at a time."""
-        rate = self.rate(now)
-        if rate is None:
-            return max(1, min(int(self._window), most))
-        if self._latency is None:
-            return max(1, min(START, most))
-        return max(1, min(math.ceil(rate * self._latency * 1.2) + SPARE, most))
+    def width(self, now: float, most: int, *, careful: bool = False) -> int:
+        """Return how many bulk requests may be under way at a time.
+
+        Args:
+            most: how many at most.
+            careful: keep the answers under way within `BUDGET`, if that leaves enough of them.
+        """
+        width, rate = self._window.width, self.rate(now)
+        if rate is not None and self._window.usual is not None:
+            width = max(width, rate * self._window.usual * 1.25 + SPARE)
+        elif rate is None and now - self._cut_at < LULL:
+            width *= CUT
+        if careful and self._window.size:
+            most = min(most, max(START, int(BUDGET / self._window.size)))
+        return max(1, min(int(width), most))
 
     # ------------------------------------------------------------------ what came back
 
-    def answered(self, status: int, sent: float, now: float, signals: Signals = NOTHING, *, bulk: bool = False) -> None:
+    def answered(
+        self, status: int, sent: float, now: float, signals: Signals = NOTHING, *, bulk: bool = False, size: int = 0
+    ) -> None:
         """Learn from an answer.
 
         Args:
@@ -226,6 +278,7 @@ class Pace:
             now: when it came.
             signals: what it says about the limit.
             bulk: whether it belongs to a bulk job.
+            size: bytes of its body.
         """
         if signals is not NOTHING:
             self._obey(status, now, signals)
@@ -235,9 +288,7 @@ class Pace:
             self._good.count(now)
             self._refused_share *= 1 - MEMORY
             if bulk:
-                took = now - sent
-                self._latency = took if self._latency is None else 0.8 * self._latency + 0.2 * took
-                self._window += 1 / max(1.0, self._window)
+                self._window.answered(now - sent, size)
 
     def _obey(self, status: int, now: float, signals: Signals) -> None:
         if signals.rate is not None:
@@ -272,7 +323,6 @@ class Pace:
         elif self.stated is None and self._worth(now) >= STAY:
             self._settle(max(self._believed, rate) * DOUBT, now)
         self._cut_at = now
-        self._window = max(1.0, self._window * CUT)
         self.cuts += 1
 
     def _settle(self, base: float, now: float, *, goal: float | None = None, seeks: bool = False) -> None:

@@ -45,12 +45,12 @@ class _Passage:
         if response is None:
             self.limiter.answered(caller, None, sent)
             return
-        asked, body = None, b""
+        body = b"".join(response.stream) if isinstance(response.stream, httpx.ByteStream) else b""
+        asked, words = None, b""
         if response.status_code in REFUSALS:
-            asked = retry_after(response.headers, now=self.waiting.now())
-            body = b"".join(response.stream) if isinstance(response.stream, httpx.ByteStream) else b""
-        signals = read_signals(response.headers.raw, retry_after=asked, now=self.waiting.now(), body=body)
-        self.limiter.answered(caller, response.status_code, sent, signals)
+            asked, words = retry_after(response.headers, now=self.waiting.now()), body
+        signals = read_signals(response.headers.raw, retry_after=asked, now=self.waiting.now(), body=words)
+        self.limiter.answered(caller, response.status_code, sent, signals, size=len(body))
 
 
 def is_read_here(response: httpx.Response, trail: Trail) -> bool:

@@ -1,0 +1,1 @@
+"""What this package costs, measured; each module is a command: `python -m benchmarks.bulk`."""
