@@ -27,7 +27,10 @@ PURE = (
 )
 
 # Who knows whom in core: a module may import those before it, never those after it.
-ORDER = ("wire", "errors", "calls", "hosts", "retry", "auth", "connection", "exchange", "client", "session", "fields")
+ORDER = (
+    *("wire", "errors", "secrets", "calls", "hosts", "retry", "transport", "environment", "settings"),
+    *("token_sources", "login", "connection", "token_cell", "auth", "exchange", "client", "session", "fields"),
+)
 
 
 def name_of(path: Path) -> str:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from wx_integrations.core import auth
+from wx_integrations.core import token_sources as sources
 from wx_integrations.core.connection import API_VERSION, Connection
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.retry import RetryPolicy
@@ -26,7 +26,7 @@ def made(**settings: Any) -> Connection:
     return Connection(**{"url": URL, "api_key": "k", **settings})
 
 
-def source_of(**settings: Any) -> auth.Source:
+def source_of(**settings: Any) -> sources.Source:
     return Connection(**settings).token_source
 
 
@@ -36,20 +36,23 @@ def source_of(**settings: Any) -> auth.Source:
 @pytest.mark.parametrize(
     ("credentials", "kind"),
     [
-        ({"url": URL, "api_key": "k"}, auth.Iam),
-        ({"url": URL, "apikey": "k"}, auth.Iam),
-        ({"url": URL, "token": "t"}, auth.Fixed),
-        ({"url": URL, "api_key": "k", "trusted_profile_id": "Profile-1"}, auth.Iam),
-        ({"url": URL, "token": "t", "trusted_profile_id": "Profile-1"}, auth.Iam),
-        ({"url": CPD, "username": "u", "password": "p", "instance_id": "openshift"}, auth.Software),
-        ({"url": CPD, "username": "u", "password": "p", "account_id": "a"}, auth.Software),
-        ({"url": CPD, "username": "u", "api_key": "k", "instance_id": "openshift", "version": "5.0"}, auth.Software),
-        ({"url": CPD, "token": "t", "instance_id": "openshift", "version": "5.2"}, auth.Fixed),
-        ({"url": CPD, "username": "u", "password": "p", "bedrock_url": "https://cp-console.example"}, auth.SoftwareIam),
-        ({"url": CPD, "api_key": "k", "platform_url": "https://api.example.com"}, auth.Iam),
-        ({"url": CPD, "api_key": "k", "auth_url": "https://iam.example.com/identity/token"}, auth.Iam),
-        ({"url": "https://us-east-1.aws.wxai.ibm.com", "api_key": "k"}, auth.ApiKeyService),
-        ({"url": "https://wxai.ibmforusgov.com", "api_key": "k"}, auth.ApiKeyService),
+        ({"url": URL, "api_key": "k"}, sources.Iam),
+        ({"url": URL, "apikey": "k"}, sources.Iam),
+        ({"url": URL, "token": "t"}, sources.Fixed),
+        ({"url": URL, "api_key": "k", "trusted_profile_id": "Profile-1"}, sources.Iam),
+        ({"url": URL, "token": "t", "trusted_profile_id": "Profile-1"}, sources.Iam),
+        ({"url": CPD, "username": "u", "password": "p", "instance_id": "openshift"}, sources.Software),
+        ({"url": CPD, "username": "u", "password": "p", "account_id": "a"}, sources.Software),
+        ({"url": CPD, "username": "u", "api_key": "k", "instance_id": "openshift", "version": "5.0"}, sources.Software),
+        ({"url": CPD, "token": "t", "instance_id": "openshift", "version": "5.2"}, sources.Fixed),
+        (
+            {"url": CPD, "username": "u", "password": "p", "bedrock_url": "https://cp-console.example"},
+            sources.SoftwareIam,
+        ),
+        ({"url": CPD, "api_key": "k", "platform_url": "https://api.example.com"}, sources.Iam),
+        ({"url": CPD, "api_key": "k", "auth_url": "https://iam.example.com/identity/token"}, sources.Iam),
+        ({"url": "https://us-east-1.aws.wxai.ibm.com", "api_key": "k"}, sources.ApiKeyService),
+        ({"url": "https://wxai.ibmforusgov.com", "api_key": "k"}, sources.ApiKeyService),
         (
             {
                 "url": URL,
@@ -61,7 +64,7 @@ def source_of(**settings: Any) -> auth.Source:
                 "verify": False,
                 "project_id": "x",
             },
-            auth.Iam,
+            sources.Iam,
         ),
     ],
 )
@@ -426,7 +429,7 @@ def test_a_pickle_takes_its_secrets_from_where_it_arrives(monkeypatch: pytest.Mo
 
 def test_a_pickle_without_its_secrets_says_so_when_it_is_used() -> None:
     restored = roundtrip(made(api_key="canary"))
-    assert isinstance(restored.token_source, auth.Missing)
+    assert isinstance(restored.token_source, sources.Missing)
     assert restored.token_source.fields == ("api_key",)
     assert restored.hosts.ml == URL
 
@@ -434,7 +437,7 @@ def test_a_pickle_without_its_secrets_says_so_when_it_is_used() -> None:
 def test_a_pickle_of_a_pickle_remembers_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = made(api_key="canary")
     twice = roundtrip(roundtrip(connection))
-    assert twice.token_source == auth.Missing(("api_key",))
+    assert twice.token_source == sources.Missing(("api_key",))
     monkeypatch.setenv("WATSONX_API_KEY", "canary")
     assert roundtrip(twice) == connection
 
@@ -465,9 +468,9 @@ def test_secrets_in_headers_and_proxies_stay_behind(
     assert b"canary" not in pickle.dumps(connection)
     restored = roundtrip(connection)
     if field is None:
-        assert isinstance(restored.token_source, auth.Iam)
+        assert isinstance(restored.token_source, sources.Iam)
     else:
-        assert restored.token_source == auth.Missing((field,))
+        assert restored.token_source == sources.Missing((field,))
     assert roundtrip(made(headers={"X-Trace": "1"}, proxies={"all": "http://p:1"})).headers == {"X-Trace": "1"}
 
 

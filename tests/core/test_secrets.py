@@ -19,7 +19,7 @@ from tests.support.clock import FakeTime
 from tests.support.colour import Colour
 from tests.support.server import CLOSE, HANG, RESET, Script, Seen, Server, Step, answer, error, head, stream
 from tests.support.tokens import jwt
-from wx_integrations.core import auth, secrets
+from wx_integrations.core import secrets, token_cell, token_sources
 from wx_integrations.core.calls import StreamCall, model_specs
 from wx_integrations.core.client import AsyncClient, Client
 from wx_integrations.core.connection import Connection
@@ -310,10 +310,10 @@ def test_what_a_request_holds() -> None:
 
 
 def test_tokens_of_the_cell_are_wrapped() -> None:
-    cell = auth.TokenCell(lambda: 0.0)
+    cell = token_cell.TokenCell(lambda: 0.0)
     lead = cell.turn()
-    assert isinstance(lead, auth.Lead)
-    token = auth.called_token("canary")
+    assert isinstance(lead, token_cell.Lead)
+    token = token_sources.called_token("canary")
     cell.fill(lead, token)
     shown = [repr(value) for value in (token, lead, cell.turn(), cell._held, vars(cell))]
     assert not [text for text in shown if "canary" in text]

@@ -18,7 +18,7 @@ from wx_integrations.cli import cures
 from wx_integrations.cli.examination import Case, Finding, Step, facts_of
 from wx_integrations.cli.models import listed, row_of
 from wx_integrations.cli.reach import Ways
-from wx_integrations.core import auth, calls
+from wx_integrations.core import calls, token_sources
 from wx_integrations.core.advice import advice, concerns_model
 from wx_integrations.core.calls import Deployment, Model, Target
 from wx_integrations.core.connection import Connection, fill_from_environment
@@ -108,9 +108,9 @@ def _origins(connection: Connection) -> dict[str, str]:
 def token(case: Case) -> Finding:
     """Log in."""
     source = case.connection.token_source
-    if isinstance(source, auth.Fixed):
+    if isinstance(source, token_sources.Fixed):
         return _ready_made(case, source.header)
-    if isinstance(source, auth.Called | auth.Missing):
+    if isinstance(source, token_sources.Called | token_sources.Missing):
         raise ConfigurationError("the way to log in cannot be tried from here", field="token_function")
     found = _exchanged(source, case.ways.http)
     case.known.token, case.known.exchanged = found.value, True
@@ -120,7 +120,7 @@ def token(case: Case) -> Finding:
     return Finding("token", "ok", f"a token{of}{lives}", facts={"lifetime": found.lifetime, "account": account})
 
 
-def _exchanged(source: auth.TokenSource, http: httpx.Client) -> auth.Token:
+def _exchanged(source: token_sources.TokenSource, http: httpx.Client) -> token_sources.Token:
     exchange = source.exchange()
     request = next(exchange)
     while True:
@@ -131,7 +131,7 @@ def _exchanged(source: auth.TokenSource, http: httpx.Client) -> auth.Token:
         try:
             request = exchange.send(answer)
         except StopIteration as done:
-            found: auth.Token = done.value
+            found: token_sources.Token = done.value
             return found
 
 

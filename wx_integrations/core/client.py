@@ -19,13 +19,16 @@ import httpx
 from pydantic import SecretStr
 
 from wx_integrations.core import auth
+from wx_integrations.core import token_sources as sources
 from wx_integrations.core.calls import Call, StreamCall
-from wx_integrations.core.connection import Connection, check_headers, check_text, timeout_dict
+from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.exchange import Plan, Reading, Timeout, unread
 from wx_integrations.core.limiter import Limiter
 from wx_integrations.core.retry import AsyncRetryTransport, RetryPolicy, RetryTransport, Waiting, without_traceback
 from wx_integrations.core.secrets import guarded, seal, secret_header, unguarded
+from wx_integrations.core.settings import check_headers, check_text, timeout_dict
+from wx_integrations.core.token_cell import TokenCell
 from wx_integrations.core.transport import (
     DEFAULT_LIMITS,
     AsyncBorrowedTransport,
@@ -47,7 +50,7 @@ class Shared:
     def __init__(self, connection: Connection, waiting: Waiting | None = None) -> None:
         self.connection = connection
         self.waiting = waiting or Waiting()
-        self.cell = auth.TokenCell(self.waiting.clock)
+        self.cell = TokenCell(self.waiting.clock)
         self.auth = self._auth(connection.token_source, dict(connection.headers or {}))
         self.limiter = Limiter(waiting.clock) if waiting else Limiter.of(connection.account_key)
         self.generation = 0
@@ -55,20 +58,20 @@ class Shared:
         self._context: ssl.SSLContext | None = None
         _everyone.add(self)
 
-    def _auth(self, source: auth.Source, headers: dict[str, str]) -> httpx.Auth:
+    def _auth(self, source: sources.Source, headers: dict[str, str]) -> httpx.Auth:
         self.source, self.headers = source, headers
         if any(name.lower() == "authorization" for name in headers):
             return auth.FixedAuth(headers)
-        if isinstance(source, auth.Missing):
+        if isinstance(source, sources.Missing):
             return auth.MissingAuth(source.fields)
-        if isinstance(source, auth.Fixed):
+        if isinstance(source, sources.Fixed):
             return auth.FixedAuth({"Authorization": source.header.get_secret_value(), **headers})
         timeout = timeout_dict(self.connection.httpx_timeout)
         return auth.TokenAuth(source, self.cell, self.connection.retry, timeout, headers)
 
     def set_token(self, token: SecretStr) -> None:
         check_text("token", token)
-        self.auth = self._auth(auth.Fixed(auth.bearer(token)), self.headers)
+        self.auth = self._auth(sources.Fixed(sources.bearer(token)), self.headers)
 
     def set_headers(self, headers: Mapping[str, Any]) -> None:
         check_headers(headers)

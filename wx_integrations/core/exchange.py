@@ -14,9 +14,8 @@ import httpx
 from pydantic_core import from_json, to_json
 
 from wx_integrations.core import errors
-from wx_integrations.core.auth import USER_AGENT
 from wx_integrations.core.calls import Call, StreamCall
-from wx_integrations.core.connection import Connection, check_headers, timeout_dict
+from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import (
     ConfigurationError,
     ServiceError,
@@ -26,7 +25,9 @@ from wx_integrations.core.errors import (
 )
 from wx_integrations.core.retry import TRAIL, RetryPolicy, Trail, Waiting, connection_error
 from wx_integrations.core.secrets import redact, sent_secrets, unguarded
+from wx_integrations.core.settings import check_headers, timeout_dict
 from wx_integrations.core.sse import Decoder, Event
+from wx_integrations.core.token_sources import USER_AGENT
 
 T = TypeVar("T")
 Timeout = float | httpx.Timeout | None
@@ -257,7 +258,7 @@ class Reading:
         if self.ended or not data or data == b"{}":
             return None
         if data == b"[DONE]":
-            self.ended = self.complete = True
+            self.ended, self.complete = True, bool(self.arrived)
             return None
         if event.event == "error":
             raise self.service_error(data)

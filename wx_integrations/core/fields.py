@@ -32,16 +32,14 @@ from pydantic import (
 
 from wx_integrations.core.calls import Deployment, Gateway, Model, Target
 from wx_integrations.core.client import AsyncClient, Client
-from wx_integrations.core.connection import (
-    AuthType,
-    Connection,
-    fill_from_environment,
-    unknown_argument,
-)
+from wx_integrations.core.connection import Connection
+from wx_integrations.core.environment import fill_from_environment
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.login import AuthType
 from wx_integrations.core.retry import RetryPolicy
 from wx_integrations.core.secrets import SECRETS, seal, unguarded
 from wx_integrations.core.session import Session
+from wx_integrations.core.settings import unknown_argument
 
 _ALIASES = {"apikey": "api_key"}
 _SCOPES = ("project_id", "space_id")

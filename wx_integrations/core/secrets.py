@@ -28,7 +28,7 @@ def seal(settings: dict[str, Any]) -> None:
     for name in (*SECRETS, "apikey"):
         if isinstance(settings.get(name), str):
             settings[name] = SecretStr(settings[name])
-    for name, is_secret in (("headers", secret_header), ("proxies", secret_proxy)):
+    for name, is_secret in GUARDED.items():
         if settings.get(name) is not None:
             settings[name] = guarded(settings[name], is_secret)
 
@@ -46,6 +46,10 @@ def secret_header(name: str, _: str) -> bool:
 def secret_proxy(_: str, url: str) -> bool:
     """Whether a proxy's URL holds a user name or password."""
     return "@" in url
+
+
+GUARDED: dict[str, Callable[[str, str], bool]] = {"headers": secret_header, "proxies": secret_proxy}
+"""Settings that may hold secrets among others, and which of their values are."""
 
 
 def guarded(values: Mapping[str, Any], is_secret: Callable[[str, str], bool]) -> dict[str, Any]:
