@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import netrc
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,6 @@ from wx_integrations.emulator.local.pip_settings import PipSettings
 
 Kind = Literal["refused", "missing", "certificate", "network", "insecure", "malformed"]
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-_BLOCK = 1 << 18
 _REDIRECTS = 10
 
 
@@ -129,7 +129,7 @@ class Downloader:
             )
             with path.open("ab" if goes_on else "wb") as file:
                 written = have if goes_on else 0
-                for block in response.iter_raw(_BLOCK):
+                for block in response.iter_raw():  # as it arrives: a cut must not cost a block
                     written += len(block)
                     if written > size:
                         raise Trouble(f"{shown(url)} is longer than the {size} bytes expected.", "malformed")
@@ -208,7 +208,7 @@ class Downloader:
             if same and place.username:
                 return httpx.BasicAuth(unquote(place.username), unquote(place.password or ""))
         with contextlib.suppress(OSError, netrc.NetrcParseError):
-            if found := netrc.netrc().authenticators(parts.hostname or ""):
+            if found := netrc.netrc(os.environ.get("NETRC")).authenticators(parts.hostname or ""):
                 return httpx.BasicAuth(found[0], found[2] or "")
         return httpx.Auth()
 
