@@ -486,3 +486,20 @@ def test_dates_of_the_calendar() -> None:
     assert made(version=datetime.date(2026, 2, 28).isoformat()).version_date == "2026-02-28"
     with pytest.raises(ConfigurationError, match="version"):
         made(version="2026-02-30")
+
+
+def test_a_copy_with_changes_is_another_connection_and_checked() -> None:
+    connection = made(project_id="p", headers={"X-Api-Key": "h"}, pickle_secrets=True)
+    assert connection.hosts.ml == URL
+    other = connection.model_copy(update={"project_id": "q", "url": "eu-de"})
+    assert (connection.project_id, connection.url) == ("p", URL)
+    assert (other.project_id, other.hosts.ml) == ("q", "https://eu-de.ml.cloud.ibm.com")
+    assert other.api_key == SecretStr("k")
+    assert other.headers == {"X-Api-Key": "h"}
+    assert connection.model_copy() is connection
+    assert connection.model_copy(deep=True) is connection
+    assert connection.model_copy(update={"space_id": "s", "project_id": None}).scope() == {"space_id": "s"}
+    with pytest.raises(ConfigurationError, match="both project_id and space_id"):
+        connection.model_copy(update={"space_id": "s"})
+    with pytest.raises(ConfigurationError, match="Did you mean 'project_id'"):
+        connection.model_copy(update={"projct_id": "s"})

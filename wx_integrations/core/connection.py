@@ -240,6 +240,10 @@ class Connection(BaseModel):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         return self
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return this connection, or another with changed settings, checked like any."""
+        return type(self)(**{**self.to_dict(), **update}) if update else self
+
     def __reduce__(self) -> tuple[Any, ...]:
         settings = self.shipped()
         return (_restored, (settings, settings.pop("missing_secrets")))
