@@ -53,11 +53,12 @@ def test_the_environment_leads_here_and_is_put_back(monkeypatch: pytest.MonkeyPa
     assert "WATSONX_URL" not in os.environ
 
 
-def test_settings_work_without_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    with emulated(project_id="a-project") as watsonx:
+def test_settings_work_without_the_environment() -> None:
+    # The change ends before `emulated` does, or the emulator's variables would come back after it.
+    with emulated(project_id="a-project") as watsonx, pytest.MonkeyPatch.context() as inside:
         settings = watsonx.settings
         for name in watsonx.environment:
-            monkeypatch.delenv(name)
+            inside.delenv(name)
         assert said(client=Client(**settings)) == "You said: Hello"
         watsonx.expect_chat(project_id="a-project")
         watsonx.expect("identity/token", grant_type=re.compile("apikey"))

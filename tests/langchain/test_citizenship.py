@@ -210,6 +210,13 @@ def test_a_connection_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert revived(text).settled_connection == connection
 
 
+def test_proxies_with_credentials_of_a_given_connection_stay_behind() -> None:
+    connection = Connection(region="us-south", api_key="k", project_id="p", proxies={"https": "http://u:pass@proxy:1"})
+    text = dumps(ChatWatsonx(model_id="m", connection=connection))
+    assert "pass@" not in text
+    assert "proxy:1" not in text
+
+
 def test_proxies_with_credentials_stay_behind() -> None:
     model = ChatWatsonx(**BASE, proxies={"https": "http://user:pass@proxy:1"}, headers={"X-Secret": "hidden"})
     text = dumps(model)

@@ -39,5 +39,5 @@ def _is_plain(name: str, value: Any) -> bool:
     if name in SECRETS or name == "retry":
         return True
     if name == "proxies":
-        return all("@" not in url for url in value.values())
+        return all(isinstance(url, str) and "@" not in url for url in value.values())
     return isinstance(value, bool | int | float | str)
