@@ -60,12 +60,12 @@ class Window:
 
     Attributes:
         limit: requests per second, or what they are at a time.
-        states: whether the answers name the limit.
+        states: whether the answers name the limit, or the number that they name.
         retry_after: seconds a refusal asks to wait.
     """
 
     limit: float | Callable[[float], float]
-    states: bool = False
+    states: bool | float = False
     retry_after: float | None = None
     times: deque[float] = field(default_factory=deque)
 
@@ -73,7 +73,7 @@ class Window:
         limit = self.limit(now) if callable(self.limit) else self.limit
         while self.times and now - self.times[0] >= 1.0:
             self.times.popleft()
-        stated = limit if self.states else None
+        stated = None if self.states is False else limit if self.states is True else self.states
         if len(self.times) >= limit:
             return 429, Signals(self.retry_after, stated)
         self.times.append(now)

@@ -113,7 +113,7 @@ def test_inference_requests_are_paced_when_the_service_says_so(desk: MakeDesk, t
     made = desk(lambda request: ok(request, **{"x-requests-limit-rate": "2"}))
     for _ in range(5):
         made.run(embed(MODEL, ["a"]))
-    assert sum(time.slept) == pytest.approx(3 / 2 / 0.97, abs=0.05)
+    assert sum(time.slept) == pytest.approx(4 / 2 / 0.97, abs=0.05)
 
 
 def test_other_requests_are_not(desk: MakeDesk, time: FakeTime) -> None:

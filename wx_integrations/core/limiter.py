@@ -17,14 +17,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from wx_integrations.core.pace import MOST, NOTHING, REFUSALS, Pace, Signals
+from wx_integrations.core.pace import MOST, NOTHING, REFUSALS, SHARE, Pace, Signals
 
 NAP = 0.05
 """Seconds of a wait that are slept at once; of a longer one half, because the pace may change meanwhile."""
 
 
-SLACK = 0.02
-"""Seconds by which one who comes late to a turn does not delay the next: timers are no better."""
+SLACK, STRICT = 0.25, 0.02
+"""Seconds by which one who comes late to a turn does not delay the next, as a busy machine wakes nobody in time: when
+the limit is known, and when it is guessed from refusals, which two at once would bring about."""
+MOST_COUNTED = 1000
+"""Requests of which it is known when they passed."""
+SECOND = 1.03
+"""What a second is here, as the service counts them where requests arrive, some sooner and some later."""
 
 
 class Lane:
@@ -78,6 +83,7 @@ class Turns:
         self._turn = 0
         self._arrivals = 0
         self._next_at = float("-inf")
+        self._passed: deque[float] = deque(maxlen=MOST_COUNTED)
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -93,17 +99,33 @@ class Turns:
         insort(self._queue, ticket.key)
         return ticket
 
-    def delay(self, ticket: Ticket, now: float, rate: float | None) -> float:
+    def delay(self, ticket: Ticket, now: float, rate: float | None, slack: float = STRICT) -> float:
         """Return the seconds until the ticket's turn; 0 takes it off the queue."""
         place = bisect_left(self._queue, ticket.key)
         if rate is not None:
+            if not self._passed:
+                self._next_at = max(self._next_at, now)
             due = self._next_at + place / rate
+            if slack > STRICT:
+                due = max(due, self._full_until(place, max(1, int(rate / SHARE + 0.01))))
             if due > now:
                 return due - now
-            self._next_at = max(self._next_at, now - SLACK) + 1 / rate
+            self._next_at = max(self._next_at, now - slack) + 1 / rate
+            self._passed.append(now)
         del self._queue[place]
         self._turn = max(self._turn, ticket.key[0])
         return 0.0
+
+    def not_before(self, when: float) -> None:
+        """Let nobody make up for turns missed before a moment."""
+        self._next_at = max(self._next_at, when)
+
+    def _full_until(self, place: int, most: int) -> float:
+        """Return when one more fits behind those who passed and those ahead, with at most so many in a second."""
+        back = most - place
+        if 0 < back <= len(self._passed):
+            return self._passed[-back] + SECOND
+        return float("-inf")
 
     def leave(self, ticket: Ticket) -> None:
         """Give a place up."""
@@ -229,10 +251,12 @@ class Limiter:
         with self._lock:
             now = self.clock()
             if turns is not self._turns:
-                return turns.delay(ticket, now, ticket.caller.lane.requests_per_second)
+                return turns.delay(ticket, now, ticket.caller.lane.requests_per_second, STRICT)
             if now < self.pace.paused_until:
+                turns.not_before(self.pace.paused_until)
                 return self.pace.paused_until - now
-            seconds = turns.delay(ticket, now, self.pace.rate(now))
+            slack = SLACK if self.pace.stated is not None else STRICT
+            seconds = turns.delay(ticket, now, self.pace.rate(now), slack)
             if seconds > 0:
                 self.pace.held(now)
             return seconds if seconds <= NAP else max(NAP, seconds / 2)
@@ -263,7 +287,10 @@ class Limiter:
                 return
             if status in REFUSALS:
                 caller.refusals += 1
-            self.pace.answered(status, sent, self.clock(), signals, bulk=caller.bulk, size=size)
+                self._turns.not_before(self.clock())
+            self.pace.answered(
+                status, sent, self.clock(), signals, bulk=caller.bulk, size=size, under_way=self._sending
+            )
 
     # ------------------------------------------------------------------ bulk jobs
 

@@ -33,7 +33,7 @@ CUT, RECOVERY = 0.5, 4.0
 """What a refusal leaves of the rate, and the requests' worth of time until all of it is back."""
 DOUBT = 0.95
 """What a refusal leaves of the rate believed to work, when the service states no limit."""
-MEMORY, SOME, TOO_MANY = 0.04, 0.045, 0.2
+MEMORY, SOME, TOO_MANY = 0.04, 0.045, 0.3
 """How much the latest answer counts in the share of refusals; the shares that are no accident, and an overload."""
 STAY = 30.0
 """Requests' worth of time in which it is not lowered again for that."""
@@ -207,6 +207,8 @@ class Pace:
         self._believed: float | None = None
         self._base = FLOOR
         self._seeks = False
+        self._shared = False
+        self._informed = False
         self._grows_since = -math.inf
         self._cut_at = -math.inf
         self._refused_share = 0.0
@@ -222,15 +224,16 @@ class Pace:
         if self._believed is None:
             return cap
         if now - self._cut_at > REOPEN and now - self._bound_at > REOPEN:
-            self._believed = None
+            self._believed, self._shared = None, False
             return cap
         worth = self._worth(now)
-        goal = self._believed if cap is None else cap
-        if self._seeks and cap is None:
+        trusted = cap is not None and not self._shared
+        goal = cap if cap is not None and trusted else self._believed
+        if self._seeks and not trusted:
             rate = self._base * 2 ** min(worth / SEEKING, 50.0)
         else:
             rate = goal - (goal - self._base) * math.exp(-worth / CLIMB)
-            if cap is None:
+            if not trusted:
                 rate *= 1 + STEADY * worth + SURGE * (2 ** min(worth / DOUBLING, 50.0) - 1)
         dipped = (now - self._cut_at) * rate
         if dipped < RECOVERY:
@@ -268,7 +271,15 @@ class Pace:
     # ------------------------------------------------------------------ what came back
 
     def answered(
-        self, status: int, sent: float, now: float, signals: Signals = NOTHING, *, bulk: bool = False, size: int = 0
+        self,
+        status: int,
+        sent: float,
+        now: float,
+        signals: Signals = NOTHING,
+        *,
+        bulk: bool = False,
+        size: int = 0,
+        under_way: int = 0,
     ) -> None:
         """Learn from an answer.
 
@@ -279,9 +290,12 @@ class Pace:
             signals: what it says about the limit.
             bulk: whether it belongs to a bulk job.
             size: bytes of its body.
+            under_way: requests that wait for an answer now.
         """
         if signals is not NOTHING:
             self._obey(status, now, signals)
+            if self.stated is not None and not self._informed:
+                self._inform(sent, now, under_way)
         if status in REFUSALS:
             self._refused(status, sent, now)
         elif status < 500:
@@ -292,12 +306,21 @@ class Pace:
 
     def _obey(self, status: int, now: float, signals: Signals) -> None:
         if signals.rate is not None:
+            self._shared = self._shared and self.stated == signals.rate
             self.stated = signals.rate
         pause = signals.retry_after if status in REFUSALS else None
         if pause is None and signals.remaining == 0:
             pause = signals.reset
         if pause:
             self.paused_until = max(self.paused_until, now + min(pause, LONGEST_PAUSE))
+
+    def _inform(self, sent: float, now: float, under_way: int) -> None:
+        """Count what was sent before the limit was known against it."""
+        self._informed = True
+        self._refused_share = 0.0
+        rate = (self.stated or FLOOR) * SHARE
+        recent = 1 + under_way + self._good.rate(now, 1.0)
+        self.paused_until = max(self.paused_until, min(sent + recent / rate, now + 1.0))
 
     def _refused(self, status: int, sent: float, now: float) -> None:
         self.refusals += 1
@@ -318,9 +341,10 @@ class Pace:
         elif self._seeks:
             self._settle(max(rate * DISTRUST, good), now)
         elif self._refused_share > TOO_MANY:
-            base = max(rate * DISTRUST, min(good, rate), FLOOR)
+            self._shared = True  # with others, so that what is stated is not all ours; or it is counted otherwise
+            base = max(rate * DISTRUST, min(0.9 * good, rate), FLOOR)
             self._settle(base, now, goal=math.sqrt(base * max(self._believed, base)))
-        elif self.stated is None and self._worth(now) >= STAY:
+        elif (self.stated is None or self._shared) and self._worth(now) >= STAY:
             self._settle(max(self._believed, rate) * DOUBT, now)
         self._cut_at = now
         self.cuts += 1
