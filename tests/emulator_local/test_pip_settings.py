@@ -19,7 +19,7 @@ def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", "No module named pip")
 
-    monkeypatch.setattr(pip_settings.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
 
 
 def config(tmp_path: Path, text: str) -> dict[str, str]:
@@ -130,7 +130,7 @@ def test_pip_is_asked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         text = ":env:.cert='/env.pem'\nglobal.index-url='https://pip.example.com/simple'\nglobal.timeout='7'\n"
         return subprocess.CompletedProcess(command, 0, text, "")
 
-    monkeypatch.setattr(pip_settings.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     settings = PipSettings.read(config(tmp_path, CONFIG))
     assert asked == [[sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"]]
     assert settings.indexes == ("https://pip.example.com/simple",)
@@ -155,7 +155,7 @@ def test_pip_that_hangs_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     def run(command: list[str], **_: Any) -> None:
         raise subprocess.TimeoutExpired(command, 60)
 
-    monkeypatch.setattr(pip_settings.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     assert PipSettings.read(config(tmp_path, CONFIG)).indexes[0] == "https://download.example.com/simple"
 
 

@@ -81,7 +81,7 @@ class LocalBrain:
         self._threads, self._context, self._parallel = threads, context, parallel
         chat, embedding = PROFILES[profile]
         own = None if chat_model is None else Path(chat_model).expanduser()
-        judges = own is not None or profile == "default"
+        judges = own is not None or chat.thorough
         self._served = {
             served.card.model_id: served
             for served in (

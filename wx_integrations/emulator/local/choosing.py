@@ -22,6 +22,7 @@ _NEAR = 0.2
 """From this cosine on a message and a function's description are about the same thing."""
 _LONGEST_TURN = 1200
 """Characters of a turn that are shown; which function comes next does not hang on the end of a long result."""
+_LONGEST_TRANSCRIPT = 6000
 
 _TASK = "Decide what the assistant does next: call one of the functions, or answer. Reply with one name only."
 _TO_ANSWER = (
@@ -114,15 +115,22 @@ def _signature(function: Function) -> str:
 
 
 def transcript(turns: Sequence[Turn]) -> str:
-    """Return the turns as a text of the conversation; long turns are cut."""
-    lines = []
-    for number, turn in enumerate(turns):
-        text = turn["content"]
-        text = text if len(text) <= _LONGEST_TURN else f"{text[:_LONGEST_TURN]} [...]"
-        is_result = number > 0 and turn["role"] == "user" and RETURNED in text
-        speaker = {"system": "Instructions: ", "user": "" if is_result else "User: ", "assistant": "Assistant: "}
-        lines.append(speaker[turn["role"]] + text)
-    return "\n".join(lines)
+    """Return the turns as a text of the conversation; long turns are cut, and of many the newest are kept."""
+    lines = [_line(turn, is_first=number == 0) for number, turn in enumerate(turns)]
+    head = lines[:1] if turns and turns[0]["role"] == "system" else []
+    rest = lines[len(head) :]
+    kept = len(rest)
+    while kept > 1 and sum(map(len, rest[-kept:])) > _LONGEST_TRANSCRIPT:
+        kept -= 1
+    return "\n".join([*head, *rest[-kept:]])
+
+
+def _line(turn: Turn, *, is_first: bool) -> str:
+    text = turn["content"]
+    text = text if len(text) <= _LONGEST_TURN else f"{text[:_LONGEST_TURN]} [...]"
+    is_result = turn["role"] == "user" and not is_first and RETURNED in text
+    speaker = {"system": "Instructions: ", "user": "" if is_result else "User: ", "assistant": "Assistant: "}
+    return speaker[turn["role"]] + text
 
 
 class NearnessChooser:

@@ -168,9 +168,9 @@ class Engine:
         """
         if grammar in self._sound_grammars:
             return
-        letter = self.tokens("Z")[0][0]
+        letter = self.tokens("Z")[-1][0]
         body = {"prompt": "a", "n_predict": 1, "temperature": 0, "logit_bias": [[letter, 100]], "grammar": grammar}
-        if self.ask("/completion", {**body, "cache_prompt": False})["content"] == "Z":
+        if self.ask("/completion", {**body, "cache_prompt": False})["content"].strip() == "Z":
             raise Refusal(
                 400, "invalid_input_argument", "The JSON schema is not valid, or uses what cannot be enforced."
             )
@@ -227,7 +227,7 @@ class Engine:
                 400,
                 "invalid_input_argument",
                 f"The prompt has {error['n_prompt_tokens']} tokens, but {self.name} runs with a context of"
-                f" {error['n_ctx']} here. Send less, or start it with a larger context.",
+                f" {self.settings.context} here. Send less, or start it with a larger context.",
             )
         status = int(error.get("code", 500))
         message = str(error.get("message", "the engine failed"))

@@ -37,7 +37,8 @@ def judge(engine: Writer, query: str, passages: Sequence[str], room: int) -> Ran
         body = {"prompt": prompt, "n_predict": 1, "temperature": 0, "n_probs": 20, "cache_prompt": number > 0}
         frame = engine.ask("/completion", body)
         read += int(frame["tokens_evaluated"])
-        scores.append(_leaning(frame["completion_probabilities"][0]["top_logprobs"]))
+        said = frame.get("completion_probabilities")  # not there when the judge says nothing
+        scores.append(_leaning(said[0]["top_logprobs"] if said else []))
     return Ranked(scores, read)
 
 
