@@ -35,8 +35,8 @@ def test_signals_of_headers(headers: list[tuple[bytes, bytes]], signals: Signals
 
 def test_a_refusal_names_the_limit_in_words() -> None:
     body = b'{"errors":[{"message":"Rate limit of 120 requests per 60s was reached for instance id x"}]}'
-    assert read_signals([], retry_after=2.0, body=body) == Signals(retry_after=2.0, rate=2.0)
-    assert read_signals([(b"x-requests-limit-rate", b"120")], body=body).rate == 2.0
+    assert read_signals([], retry_after=2.0, body=body) == Signals(retry_after=2.0, named=2.0)
+    assert read_signals([(b"x-requests-limit-rate", b"8")], body=body) == Signals(rate=8.0, named=2.0)
     assert read_signals([], body=b"Rate limit of 5 requests per 0s") is NOTHING
 
 
@@ -113,6 +113,14 @@ def test_a_stated_limit_is_kept_to() -> None:
     assert pace.rate(2.1) == 2.0 * SHARE
     pace.answered(429, 3.0, 3.1, Signals(rate=2.0))
     assert pace.rate(100.0) == 2.0 * SHARE
+
+
+def test_headers_count_more_than_words() -> None:
+    pace = taught((429, 1.0), signals=Signals(named=2.0))
+    assert pace.stated == 2.0
+    pace.answered(200, 2.0, 2.1, Signals(rate=8.0))
+    pace.answered(429, 3.0, 3.1, Signals(named=2.0))
+    assert pace.stated == 8.0
 
 
 def test_a_refusal_out_of_a_clear_sky_leaves_a_stated_limit_as_it_is() -> None:

@@ -72,13 +72,15 @@ class Signals:
 
     Attributes:
         retry_after: seconds it asks to wait.
-        rate: requests per second it allows.
+        rate: requests per second it allows, by its headers.
+        named: requests per second it allows, by its words.
         remaining: requests it still allows now.
         reset: seconds until it allows more.
     """
 
     retry_after: float | None = None
     rate: float | None = None
+    named: float | None = None
     remaining: int | None = None
     reset: float | None = None
 
@@ -105,16 +107,15 @@ def read_signals(
             number = _number(value)
             if number is not None:
                 found[name[len(_PREFIX) :].lower()] = number
-    rate = found.get(b"rate")
-    named = _TEXT.search(body) if body else None
-    if named is not None and float(named[2]) > 0:
-        rate = float(named[1]) / float(named[2])
-    if not found and rate is None and retry_after is None:
+    words = _TEXT.search(body) if body else None
+    named = float(words[1]) / float(words[2]) if words is not None and float(words[2]) > 0 else None
+    if not found and named is None and retry_after is None:
         return NOTHING
     remaining, reset = found.get(b"remaining"), found.get(b"reset")
     return Signals(
         retry_after=retry_after,
-        rate=rate if rate else None,
+        rate=found.get(b"rate") or None,
+        named=named or None,
         remaining=None if remaining is None else int(remaining),
         reset=None if reset is None else _seconds(reset, now),
     )
@@ -208,7 +209,7 @@ class Pace:
         self._base = FLOOR
         self._seeks = False
         self._shared = False
-        self._informed = False
+        self._informed = self._by_header = False
         self._grows_since = -math.inf
         self._cut_at = -math.inf
         self._refused_share = 0.0
@@ -305,9 +306,11 @@ class Pace:
                 self._window.answered(now - sent, size)
 
     def _obey(self, status: int, now: float, signals: Signals) -> None:
-        if signals.rate is not None:
-            self._shared = self._shared and self.stated == signals.rate
-            self.stated = signals.rate
+        stated = signals.rate or (None if self._by_header else signals.named)
+        if stated is not None:
+            self._by_header = self._by_header or signals.rate is not None
+            self._shared = self._shared and self.stated == stated
+            self.stated = stated
         pause = signals.retry_after if status in REFUSALS else None
         if pause is None and signals.remaining == 0:
             pause = signals.reset
