@@ -8,17 +8,11 @@ the memory of lists.
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any
-
-from pydantic_core import from_json
 
 from wx_integrations.core.calls import Call
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.vectors import Vectors, vectors_of
-
-_VECTOR = re.compile(rb'"embedding"\s*:\s*(\[[^\]]*\])')
-"""A vector in its place; inside a JSON string the quotes would be escaped, so no text can look like it."""
+from wx_integrations.core.vectors import Vectors, read_numbers, read_outline
 
 
 def numpy() -> Any:
@@ -47,25 +41,16 @@ def read_matrix(content: bytes, np: Any) -> Vectors:
     Raises:
         ValueError: it does not fit, or the vectors are not equally long.
     """
-    spans = [match.span(1) for match in _VECTOR.finditer(content)]
-    rest: list[bytes] = []
-    end = 0
-    for place, (start, stop) in enumerate(spans):
-        rest += (content[end:start], b"[%d]" % place)
-        end = stop
-    answer = vectors_of(from_json(b"".join([*rest, content[end:]]), allow_inf_nan=False))
-    if len(answer.rows) != len(spans):
-        raise ValueError("the embeddings are not where they should be")
+    outline = read_outline(content)
     matrix = None
-    for row, (place,) in enumerate(answer.rows):
-        start, stop = spans[int(place)]
-        vector = from_json(content[start:stop], allow_inf_nan=False)
+    for row, span in enumerate(outline.spans):
+        vector = read_numbers(content, span, row)
         if matrix is None:
-            matrix = np.empty((len(spans), len(vector)), dtype=np.float32)
+            matrix = np.empty((len(outline.spans), len(vector)), dtype=np.float32)
         if len(vector) != matrix.shape[1]:
             raise ValueError("the embeddings are not equally long")
-        try:
+        with np.errstate(over="ignore"):
             matrix[row] = vector
-        except TypeError:
-            raise ValueError(f"embedding {row} holds something else than numbers") from None
-    return Vectors([] if matrix is None else list(matrix), answer.input_token_count)
+    if matrix is not None and not np.isfinite(matrix).all():
+        raise ValueError("an embedding holds a number too large for a 32-bit float")
+    return Vectors([] if matrix is None else list(matrix), outline.count)
