@@ -456,11 +456,11 @@ async def test_no_choices_is_a_typed_error(caller: Caller) -> None:
         await caller.invoke(stage.model(), "hello")
 
 
-async def test_a_choice_without_message(caller: Caller) -> None:
+async def test_a_choice_without_message_is_a_typed_error(caller: Caller) -> None:
     stage, brain = scripted()
     brain.replay(answer([{"index": 0, "finish_reason": "stop"}]))
-    message = await caller.invoke(stage.model(), "hello")
-    assert message.content == ""
+    with pytest.raises(UnexpectedResponse, match="without a message"):
+        await caller.invoke(stage.model(), "hello")
 
 
 async def test_a_failed_finish_is_an_error(caller: Caller) -> None:

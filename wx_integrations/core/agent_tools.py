@@ -37,7 +37,7 @@ TEXT_INPUT: Mapping[str, Any] = {
 
 _SCOPE = {"projectId": "project_id", "spaceId": "space_id"}
 _SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
-_IMAGES = re.compile(r"\A\s*(?:[^\n]*:[ \t]*\n\s*)?(?=IMAGE\()")
+_IMAGES = re.compile(r"\A\s*+(?:[^\n]*:[ \t]*\n\s*+)?(?=IMAGE\()")
 _IMAGE = re.compile(r"IMAGE\(([^()\s]+)\)")
 _NESTING = 5
 """How many times JSON may be wrapped in a JSON string; WebCrawler wraps twice."""

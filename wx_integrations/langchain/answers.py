@@ -39,7 +39,7 @@ def to_result(completion: Completion, reading: Reading) -> ChatResult:
     """Return a whole answer as LangChain's result, one generation per choice.
 
     Raises:
-        UnexpectedResponse: the answer has no choices, or says that it failed.
+        UnexpectedResponse: the answer has no choices, one says nothing nor why, or says that it failed.
     """
     about = facts(completion)
     shared: dict[str, Any] = {"model_provider": PROVIDER, **about}
@@ -52,10 +52,17 @@ def to_result(completion: Completion, reading: Reading) -> ChatResult:
         raise UnexpectedResponse(
             "the answer has no choices", status=200, hint="Ask again; if it stays, quote the answer's id to support"
         )
+    if not explains(completion) and any(choice.message is None for choice in completion.choices):
+        raise UnexpectedResponse("the answer has a choice without a message", status=200, hint="Ask again")
     generations = [_generation(choice, shared, completion.usage, reading) for choice in completion.choices]
     for later in generations[1:]:
         later.message.usage_metadata = None  # type: ignore[attr-defined]  # the counts are those of all choices
     return ChatResult(generations=generations, llm_output={"model_name": completion.model_name, **_usage(shared)})
+
+
+def explains(completion: Completion) -> bool:
+    """Whether an answer without a message says why: a moderation, or a warning."""
+    return bool(completion.moderations or completion.detections or completion.warnings)
 
 
 def _usage(shared: dict[str, Any]) -> dict[str, Any]:

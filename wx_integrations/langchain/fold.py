@@ -6,17 +6,17 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk
-from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.outputs import ChatGenerationChunk
-from langchain_core.utils.json import parse_partial_json
 
 from wx_integrations.core.errors import StreamBroken
 from wx_integrations.core.inline import ThoughtSplitter, WrittenCall, WrittenCalls
-from wx_integrations.core.toolcalls import AssembledCall, Assembler, CallDelta
+from wx_integrations.core.toolcalls import Assembler, CallDelta
 from wx_integrations.core.wire.chat import Chunk, Delta, Usage
 from wx_integrations.core.wire.chat import Warning as WireWarning
 from wx_integrations.langchain.answers import Reading, as_delta
 from wx_integrations.langchain.metadata import PROVIDER, facts, is_blocked, normal_reason, usage_metadata, was_cut
+from wx_integrations.langchain.pieces import is_deep, is_long, parts_of, piece_of, seal_of
 
 _SOURCE = {"model_provider": PROVIDER}
 
@@ -42,11 +42,16 @@ class Fold:
         self._source: dict[str, Any] | None = None
         self._said = False
         self._found = 0
+        self._index: int | None = None
 
     def feed(self, frame: Chunk) -> Iterator[ChatGenerationChunk]:
-        """Yield what a frame shows; often one chunk, sometimes none."""
-        if self._source is None:
-            self._source = {**_SOURCE, "model_name": frame.model_name} if frame.model_name else _SOURCE
+        """Yield what a frame shows; often one chunk, sometimes none.
+
+        Raises:
+            StreamBroken: the stream holds several answers.
+        """
+        if self._source is None and frame.model_name:
+            self._source = {**_SOURCE, "model_name": frame.model_name}
         if frame.usage is not None:
             self._usage = frame.usage  # some models count up in every frame: the last one is right
         if frame.system is not None:
@@ -54,12 +59,20 @@ class Fold:
         if not self._facts or frame.moderations is not None or frame.detections is not None or frame.system is not None:
             self._note(frame)
         for choice in frame.choices:
+            if choice.index != self._only(choice.index):
+                raise StreamBroken("one answer was asked for, but there are several in the stream")
             if choice.finish_reason:
                 self._reason = choice.finish_reason
             if choice.logprobs is not None:
                 self._logprobs = _joined(self._logprobs, choice.logprobs)
             if choice.delta is not None:
                 yield from self._show(choice.index, choice.delta)
+
+    def _only(self, index: int) -> int:
+        """Return the index of the one answer: LangChain adds up all chunks of a stream."""
+        if self._index is None:
+            self._index = index
+        return self._index
 
     def _note(self, frame: Chunk) -> None:
         for name, value in facts(frame).items():
@@ -89,9 +102,14 @@ class Fold:
             yield from self._called(self._calls.feed(choice, delta.tool_calls))
 
     def _called(self, deltas: Sequence[CallDelta]) -> Iterator[ChatGenerationChunk]:
-        pieces = [_piece(delta) for delta in deltas if not (self._reading.first_call_only and delta.index > 0)]
-        if pieces:
-            yield self._call_chunk(pieces)
+        pieces = [piece_of(delta) for delta in deltas if not (self._reading.first_call_only and delta.index > 0)]
+        if not any(is_long(piece) for piece in pieces):
+            if pieces:
+                yield self._call_chunk(pieces)
+            return
+        for piece in pieces:
+            for part in parts_of(piece):
+                yield self._call_chunk([part])
 
     def _recovered(self, choice: int, found: Collection[WrittenCall]) -> Iterator[ChatGenerationChunk]:
         for call in found:
@@ -103,8 +121,11 @@ class Fold:
         """Yield what was held back, and the last chunk.
 
         Raises:
-            StreamBroken: the model said that it failed.
+            StreamBroken: the model said that it failed, there was no answer in the stream, nor why, or
+                arguments are nested so deeply that LangChain cannot add them up.
         """
+        if self._index is None and not self._facts.keys() & {"moderations", "detections", "warnings"}:
+            raise StreamBroken("the stream holds no answer")
         thought, text = self._thoughts.finish() if self._thoughts is not None else ("", "")
         if self._written is not None:
             shown, found = self._written.feed(text)
@@ -120,15 +141,18 @@ class Fold:
         if self._reason == "error":
             raise StreamBroken("the model failed while answering (finish_reason error)")
         calls = self._calls.calls()[:1] if self._reading.first_call_only else self._calls.calls()
-        seals = [seal for call in calls if (seal := _seal(call)) is not None]
+        if any(call.parsed is None and is_deep(call.arguments) for call in calls):
+            raise StreamBroken("the arguments of a tool call are nested too deeply")
+        seals = [seal for call in calls if (seal := seal_of(call)) is not None]
         if seals:
             yield self._call_chunk(seals)
         yield self._last(bool(calls))
 
     def _take_source(self) -> dict[str, Any]:
         """Return where the answer comes from: with the model's name the first time, as LangChain adds names up."""
-        source = self._source or _SOURCE
-        self._source = _SOURCE
+        if self._source is None:
+            return _SOURCE
+        source, self._source = self._source, _SOURCE
         return source
 
     def _chunk(self, text: str, extra: dict[str, Any] | None = None) -> ChatGenerationChunk:
@@ -170,46 +194,6 @@ class Fold:
     def notes(self) -> list[WireWarning]:
         """What the service remarked (`system.warnings`)."""
         return self._notes
-
-
-def _piece(delta: CallDelta) -> ToolCallChunk:
-    return tool_call_chunk(name=delta.name, args=delta.arguments, id=delta.id, index=delta.index)
-
-
-def _seal(call: AssembledCall) -> ToolCallChunk | None:
-    """Return a last piece that keeps a broken call from being repaired, or None if none is needed.
-
-    LangChain completes cut-off JSON when it adds chunks up, so arguments that
-    hit the token limit would look whole and be executed. A bracket that closes
-    nothing is the one thing it does not repair.
-    """
-    if call.parsed is not None:
-        return None
-    try:
-        repaired = parse_partial_json(call.arguments) if call.arguments else {}
-    except ValueError:
-        return None
-    if not isinstance(repaired, dict):
-        return None
-    return tool_call_chunk(name=None, args=_unmatched(call.arguments), id=None, index=call.index)
-
-
-def _unmatched(text: str) -> str:
-    """Return the shortest end that leaves an open JSON text with a bracket that closes nothing."""
-    inside, escaped = False, False
-    depth: list[str] = []
-    for char in text:
-        if inside:
-            inside = char != '"' or escaped
-            escaped = char == "\\" and not escaped
-        elif char == '"':
-            inside = True
-        elif char in "{[":
-            depth.append("}" if char == "{" else "]")
-        elif char in "}]" and depth:
-            depth.pop()
-    end = ("\\" if escaped else "") + '"' if inside else ""
-    return end + ("]" if depth and depth[-1] == "}" else "}")
 
 
 def _joined(earlier: dict[str, Any] | None, later: dict[str, Any]) -> dict[str, Any]:

@@ -102,6 +102,7 @@ class Fold:
         self._about: dict[str, Any] = {}
         self._details: dict[str, Any] = {}
         self._text: list[str] = []
+        self._said = False
 
     @property
     def model_name(self) -> str | None:
@@ -121,6 +122,7 @@ class Fold:
         for result in frame.results:
             if _reason(result) == "error":
                 raise StreamBroken(_FAILED, arrived=tuple(self._text))
+            self._said = True
             pieces.append(result.generated_text)
             self._take(result)
         text = "".join(pieces)
@@ -137,7 +139,13 @@ class Fold:
         self._details = _joined(self._details, said)
 
     def finish(self) -> GenerationChunk:
-        """Return the last chunk: no text, and everything the answer said about itself."""
+        """Return the last chunk: no text, and everything the answer said about itself.
+
+        Raises:
+            StreamBroken: no frame had a result.
+        """
+        if not self._said:
+            raise StreamBroken("the stream holds no answer")
         counts = {"input_token_count": self.read, "generated_token_count": self.written}
         return GenerationChunk(text="", generation_info={**self._details, **counts, **self._about})
 

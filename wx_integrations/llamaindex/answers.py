@@ -25,11 +25,13 @@ from llama_index.core.base.llms.types import (
 )
 
 from wx_integrations.core.calls import ends_chat, ends_generation
+from wx_integrations.core.errors import StreamBroken, UnexpectedResponse
 from wx_integrations.core.inline import ThoughtSplitter
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
 from wx_integrations.core.wire.chat import Chunk, Completion, Delta, SystemDetails, Usage
 from wx_integrations.core.wire.shapes import Received
 from wx_integrations.core.wire.text import Generation, GenerationResult
+from wx_integrations.llamaindex.logprobs import of_chat, of_generation
 
 IN_PROGRESS = "in_progress"
 
@@ -42,8 +44,13 @@ def from_completion(completion: Completion, *, single_call: bool = False) -> Cha
 
     Args:
         single_call: keep the first tool call only, as the framework asks for when parallel calls are off.
+
+    Raises:
+        UnexpectedResponse: the answer says nothing, nor why.
     """
     choice = min(completion.choices, key=lambda choice: choice.index, default=None)
+    if (choice is None or choice.message is None) and not _explains(completion):
+        raise UnexpectedResponse("the answer has no message", status=200, hint="Ask again")
     said = (choice.message if choice else None) or Delta()
     finish_reason = choice.finish_reason if choice else None
     calls = whole_calls(said.tool_calls or (), cut=finish_reason in CUT)
@@ -55,7 +62,7 @@ def from_completion(completion: Completion, *, single_call: bool = False) -> Cha
             text, thoughts(said) + written, calls[:1] if single_call else calls, refusal=said.refusal or ""
         ),
         raw=_raw(completion),
-        logprobs=logprobs(choice.logprobs if choice else None),
+        logprobs=of_chat(choice.logprobs if choice else None),
         additional_kwargs=_facts(completion.usage, finish_reason, completion.model_name, _warnings(completion.system)),
     )
 
@@ -80,21 +87,31 @@ class Fold:
         self._model: str | None = None
         self._warnings: list[dict[str, Any]] = []
         self._whole = False
+        self._explained = False
+        self._index: int | None = None
         self._last: ChatResponse | None = None
 
     def feed(self, chunk: Chunk) -> ChatResponse:
-        """Take the next frame and return the answer so far."""
+        """Take the next frame and return the answer so far.
+
+        Raises:
+            StreamBroken: the frame holds a choice twice.
+        """
         self._usage = chunk.usage or self._usage
         self._model = chunk.model_name or self._model
         self._warnings = self._warnings + _warnings(chunk.system)
-        choice = next((choice for choice in chunk.choices if choice.index == 0), None)
+        self._explained = self._explained or _explains(chunk)
+        choices = [choice for choice in chunk.choices if choice.index == self._index_of(chunk)]
+        if len(choices) > 1:
+            raise StreamBroken("a frame holds the same choice twice")
+        choice = choices[0] if choices else None
         said = (choice.delta if choice else None) or Delta()
         written, text = self._splitter.feed(said.content or "")
         thought = thoughts(said) + written
         self._refusal += said.refusal or ""
         self._assembler.feed(0, said.tool_calls or ())
         if choice and choice.logprobs:
-            self._logprobs = self._logprobs + (logprobs(choice.logprobs) or [])
+            self._logprobs = self._logprobs + (of_chat(choice.logprobs) or [])
         if choice and choice.finish_reason:
             self._finish_reason = choice.finish_reason
             self._assembler.finish(0, cut=choice.finish_reason in CUT)
@@ -104,8 +121,20 @@ class Fold:
             thought, text = thought + written, text + held_back
         return self._respond(text, thought, _raw(chunk))
 
+    def _index_of(self, chunk: Chunk) -> int | None:
+        """Return the index of the choice that is told: the first choice of the first frame that has any."""
+        if self._index is None and chunk.choices:
+            self._index = min(choice.index for choice in chunk.choices)
+        return self._index
+
     def end(self) -> ChatResponse | None:
-        """Return a last response if the stream ended before the last one could be whole."""
+        """Return a last response if the stream ended before the last one could be whole.
+
+        Raises:
+            StreamBroken: there was no answer in the stream, nor why.
+        """
+        if self._index is None and not self._explained:
+            raise StreamBroken("the stream holds no answer")
         thought, text = self._splitter.finish()
         held_back = self._assembler.finish()
         if self._last is None or (self._whole and not (held_back or text or thought)):
@@ -135,13 +164,19 @@ class Fold:
 
 
 def from_generation(generation: Generation) -> CompletionResponse:
-    """Return a whole text generation."""
-    result = generation.results[0] if generation.results else GenerationResult()
+    """Return a whole text generation.
+
+    Raises:
+        UnexpectedResponse: the answer has no text.
+    """
+    if not generation.results:
+        raise UnexpectedResponse("the answer has no results", status=200, hint="Ask again")
+    result = generation.results[0]
     usage = _generation_usage(result, None)
     return CompletionResponse(
         text=result.generated_text,
         raw=_raw(generation, usage),
-        logprobs=_token_logprobs(result.generated_tokens),
+        logprobs=of_generation(result.generated_tokens),
         additional_kwargs=_facts(usage, result.stop_reason, generation.model_id, _warnings(generation.system)),
     )
 
@@ -155,6 +190,16 @@ class TextFold:
         self._model: str | None = None
         self._warnings: list[dict[str, Any]] = []
         self._logprobs: list[list[LogProb]] = []
+        self._said = False
+
+    def end(self) -> None:
+        """Check that there was an answer.
+
+        Raises:
+            StreamBroken: no frame had a result.
+        """
+        if not self._said:
+            raise StreamBroken("the stream holds no answer")
 
     def feed(self, frame: Generation) -> CompletionResponse | None:
         """Take the next frame; frames without a result (the first of old streams) say nothing."""
@@ -165,7 +210,8 @@ class TextFold:
         result = frame.results[0]
         self._text += result.generated_text
         self._usage = _generation_usage(result, self._usage)
-        self._logprobs = self._logprobs + (_token_logprobs(result.generated_tokens) or [])
+        self._logprobs = self._logprobs + (of_generation(result.generated_tokens) or [])
+        self._said = True
         ended = ends_generation(frame)
         facts = _facts(self._usage, result.stop_reason if ended else None, self._model, self._warnings)
         if not ended:
@@ -209,37 +255,6 @@ def thoughts(said: Delta) -> str:
     return said.reasoning_content or said.reasoning or ""
 
 
-def logprobs(data: dict[str, Any] | None) -> list[list[LogProb]] | None:
-    """Return one list per token: the token itself first, then the alternatives the service named."""
-    tokens = (data or {}).get("content")
-    if not tokens:
-        return None
-    result = []
-    for token in tokens:
-        chosen = _logprob(token)
-        others = [_logprob(other) for other in token.get("top_logprobs") or ()]
-        result.append([chosen, *(other for other in others if other.token != chosen.token)])
-    return result
-
-
-def _logprob(token: dict[str, Any]) -> LogProb:
-    return LogProb(token=token.get("token") or "", logprob=token.get("logprob") or 0.0, bytes=token.get("bytes") or [])
-
-
-def _token_logprobs(tokens: list[dict[str, Any]] | None) -> list[list[LogProb]] | None:
-    """Return the log probabilities of text generation (`return_options.token_logprobs`)."""
-    known = [token for token in tokens or () if token.get("logprob") is not None]
-    if not known:
-        return None
-    return [
-        [
-            LogProb(token=item.get("text") or "", logprob=item.get("logprob") or 0.0)
-            for item in (token, *(top for top in token.get("top_tokens") or () if top.get("text") != token.get("text")))
-        ]
-        for token in known
-    ]
-
-
 def _message(text: str, thought: str, calls: Sequence[AssembledCall], *, refusal: str) -> ChatMessage:
     blocks: list[ContentBlock] = []
     kwargs: dict[str, Any] = {}
@@ -258,6 +273,11 @@ def _message(text: str, thought: str, calls: Sequence[AssembledCall], *, refusal
     if refusal:
         kwargs["refusal"] = refusal
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=kwargs)
+
+
+def _explains(answer: Completion | Chunk) -> bool:
+    """Whether an answer without a message says why: a moderation, or a warning."""
+    return bool(answer.moderations or answer.detections or answer.warnings)
 
 
 def _facts(

@@ -98,13 +98,13 @@ class Endpoints(DescribedModel):
 
     def _stream_generate(self, prompt: str, kwargs: Mapping[str, Any]) -> Generator[CompletionResponse, None, None]:
         target, request = self._generation(prompt, kwargs)
-        frames = self._stream(calls.generate_stream(target, request), target)
-        return mapped(answers.TextFold().feed, frames)
+        fold = answers.TextFold()
+        return mapped(fold.feed, self._stream(calls.generate_stream(target, request), target), fold.end)
 
     def _astream_generate(self, prompt: str, kwargs: Mapping[str, Any]) -> AsyncGenerator[CompletionResponse, None]:
         target, request = self._generation(prompt, kwargs)
-        frames = self._astream(calls.generate_stream(target, request), target)
-        return amapped(answers.TextFold().feed, frames)
+        fold = answers.TextFold()
+        return amapped(fold.feed, self._astream(calls.generate_stream(target, request), target), fold.end)
 
     def _generation(self, prompt: str, kwargs: Mapping[str, Any]) -> tuple[Target, Any]:
         target = self.target_for(**requests.target_names(kwargs))
@@ -182,17 +182,25 @@ async def _read(history: Sequence[ChatMessage]) -> media.Contents:
     return await asyncio.to_thread(media.read, blocks) if blocks else {}
 
 
-def mapped(fold: Callable[[S], T | None], source: Generator[S, None, None]) -> Generator[T, None, None]:
-    """Yield what a function makes of each item, without the Nones; closing this closes the source."""
+def mapped(
+    fold: Callable[[S], T | None], source: Generator[S, None, None], end: Callable[[], object] | None = None
+) -> Generator[T, None, None]:
+    """Yield what a function makes of each item, without the Nones, and call `end`; closing this closes the source."""
     with closing(source):
         for item in source:
             if (made := fold(item)) is not None:
                 yield made
+    if end is not None:
+        end()
 
 
-async def amapped(fold: Callable[[S], T | None], source: AsyncGenerator[S, None]) -> AsyncGenerator[T, None]:
-    """Yield what a function makes of each item, without the Nones; closing this closes the source."""
+async def amapped(
+    fold: Callable[[S], T | None], source: AsyncGenerator[S, None], end: Callable[[], object] | None = None
+) -> AsyncGenerator[T, None]:
+    """Yield what a function makes of each item, without the Nones, and call `end`; closing this closes the source."""
     async with aclosing(source):
         async for item in source:
             if (made := fold(item)) is not None:
                 yield made
+    if end is not None:
+        end()

@@ -11,7 +11,7 @@ from llama_index.core.llms.utils import parse_partial_json
 from llama_index.core.tools.types import BaseTool
 from pydantic import ValidationError
 
-from wx_integrations.core.errors import ConfigurationError, OutputTruncated, UnexpectedResponse, excerpt
+from wx_integrations.core.errors import EXCERPT_LENGTH, ConfigurationError, OutputTruncated, UnexpectedResponse, excerpt
 from wx_integrations.core.schemas import inline
 from wx_integrations.core.toolcalls import MalformedArguments, parse_arguments
 from wx_integrations.core.wire.chat import Tool
@@ -63,7 +63,7 @@ def selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[T
     Raises:
         ValueError: there is no call and `error_on_no_tool_call` asks for one.
         OutputTruncated: the arguments are cut because the answer hit its token limit.
-        UnexpectedResponse: the arguments are no JSON object; `excerpt` is their text.
+        UnexpectedResponse: a call names no tool, or its arguments are no JSON object; `excerpt` is their text.
     """
     calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     if not calls and error_on_no_tool_call and response.additional_kwargs.get("finish_reason") == "length":
@@ -81,6 +81,8 @@ def selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[T
 
 
 def _arguments(call: ToolCallBlock, response: ChatResponse) -> dict[str, Any]:
+    if not call.tool_name:
+        raise UnexpectedResponse("a tool call names no tool", excerpt=str(call.tool_kwargs)[:EXCERPT_LENGTH])
     if isinstance(call.tool_kwargs, dict):
         return call.tool_kwargs
     try:

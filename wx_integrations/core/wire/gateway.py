@@ -89,7 +89,7 @@ def _completion(data: dict[str, Any]) -> dict[str, Any]:
 
 class _TextChoice(Received):
     index: int = 0
-    text: str = ""
+    text: str
     finish_reason: str | None = None
     logprobs: Any = None
 
@@ -97,7 +97,7 @@ class _TextChoice(Received):
 class _TextCompletion(Received):
     model: str | None = None
     created: Any = None
-    choices: list[_TextChoice] = []
+    choices: list[_TextChoice]
     usage: Usage | None = None
 
 
@@ -125,7 +125,7 @@ def generation(content: bytes) -> Generation:
             input_token_count=usage.prompt_tokens if usage else None,
             **({"logprobs": choice.logprobs} if choice.logprobs else {}),
         )
-        for choice in answer.choices or ([_TextChoice()] if usage else [])
+        for choice in answer.choices or ([_TextChoice(text="")] if usage else [])
     ]
     return Generation(model_id=answer.model, created_at=answer.created, results=results)
 

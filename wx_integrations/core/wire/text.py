@@ -63,7 +63,7 @@ class GenerationRequest(Sent):
 
 
 class GenerationResult(Received):
-    generated_text: str = ""
+    generated_text: str
     stop_reason: str | None = None
     generated_token_count: int | None = None
     input_token_count: int | None = None
