@@ -55,6 +55,9 @@ class FakeEngine:
         words = [(number, f" {word}" if number else word) for number, word in enumerate(text.split(" "))]
         return [(-1, "[CLS]"), *words, (-2, "[SEP]")] if special else words
 
+    def text_of(self, ids: Sequence[int]) -> str:
+        return " ".join(map(str, ids))
+
     def prompt_of(self, messages: Sequence[Mapping[str, Any]], template: Mapping[str, Any] | None = None) -> str:
         return "".join(f"<{turn['role']}>{turn['content']}" for turn in messages) + "<assistant>"
 

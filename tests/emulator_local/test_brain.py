@@ -15,7 +15,7 @@ from tests.emulator_local.tiny_models import write_tiny_bert, write_tiny_llama
 from wx_integrations.core.wire.chat import ChatRequest
 from wx_integrations.core.wire.text import GenerationParameters
 from wx_integrations.emulator.app import Emulator
-from wx_integrations.emulator.brain import Calling, Finish, Refusal, Text
+from wx_integrations.emulator.brain import Calling, Finish, Reasoning, Refusal, Text
 from wx_integrations.emulator.exchange import Request
 from wx_integrations.emulator.local import brain as brain_module
 from wx_integrations.emulator.local.catalogue import MINILM, PROFILES, SMOLLM2, LocalModel
@@ -149,6 +149,13 @@ def test_choices_differ(brain: LocalBrain) -> None:
     assert texts[0] != texts[1] != texts[2]
 
 
+def test_reasoning_is_left_out_on_request(brain: LocalBrain, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [Reasoning("hm"), Text("yes"), Finish("stop", 1, 2)]
+    monkeypatch.setattr(brain_module, "write_answer", lambda *_, **__: iter(said))
+    assert list(brain.chat(CHAT, asked())) == said
+    assert list(brain.chat(CHAT, asked(include_reasoning=False))) == said[1:]
+
+
 def test_a_wanted_schema_holds(brain: LocalBrain) -> None:
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
@@ -202,6 +209,8 @@ def test_generation(brain: LocalBrain) -> None:
     given = GenerationParameters.model_validate({"max_new_tokens": 4})
     pieces = list(brain.generate(CHAT, "once upon", given))
     assert pieces[-1] == Finish("max_tokens", 9, 4)
+    enough = GenerationParameters.model_validate({"max_new_tokens": 4, "min_new_tokens": 4, "stop_sequences": ["a"]})
+    assert list(brain.generate(CHAT, "once upon", enough))[-1] == Finish("max_tokens", 9, 4)
     cut = GenerationParameters.model_validate({"max_new_tokens": 4, "truncate_input_tokens": 4})
     shorter = list(brain.generate(CHAT, "once upon", cut))
     assert shorter[-1] == Finish("max_tokens", 4, 4)

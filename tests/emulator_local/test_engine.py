@@ -140,6 +140,22 @@ def test_generation_keeps_or_drops_the_stop_sequence(engine: Engine) -> None:
     assert text(stopped) == text(plain)[: text(plain).index(stop) + 1]
 
 
+def test_at_least_so_many_tokens_are_written(engine: Engine) -> None:
+    def go(prompt: Any = "once", least: int = 0, **fields: Any) -> list[Piece]:
+        sampling = generation_sampling(GenerationParameters.model_validate(fields))
+        return list(write_on(engine, prompt, sampling, least=least, keep_stop=True))
+
+    plain = text(go(max_new_tokens=12))
+    early = next(letter for letter in plain if letter.isascii())
+    assert finish(go(max_new_tokens=12, stop_sequences=[early])).completion_tokens < 8
+    pieces = go(least=8, max_new_tokens=12, stop_sequences=[early])
+    assert finish(pieces).completion_tokens >= 8
+    assert finish(pieces).prompt_tokens == 4
+    assert finish(go(least=12, max_new_tokens=12, stop_sequences=[early])) == Finish("max_tokens", 4, 12)
+    ids = [token for token, _ in engine.tokens("once")]
+    assert go(ids, least=5, max_new_tokens=12) == go(least=5, max_new_tokens=12)
+
+
 def test_a_prompt_may_be_tokens(engine: Engine) -> None:
     ids = [token for token, _ in engine.tokens("once")]
     assert engine.text_of(ids) == "once"
@@ -279,6 +295,16 @@ def test_closing_ends_open_streams(model: Path) -> None:
     engine.close()
     with pytest.raises(Refusal, match="closed while it answered"):
         list(stream)
+
+
+def test_an_engine_that_is_gone_is_a_refusal(model: Path) -> None:
+    engine = Engine(model, EngineSettings(context=512))
+    engine.tokens("x")
+    engine._running.server = None
+    with pytest.raises(Refusal, match="broke off") as caught:
+        engine.tokens("x")
+    assert caught.value.status == 500
+    engine.close()
 
 
 def test_an_engine_nobody_holds_is_freed(model: Path) -> None:

@@ -20,7 +20,7 @@ class Judge(FakeEngine):
 
     def ask(self, path: str, body: Mapping[str, Any]) -> Frame:
         self.asked.append({"path": path, **body})
-        yes = float(str(body["prompt"]).partition("Passage: ")[2].split()[0])
+        yes = float(str(body["prompt"]).partition("Document: ")[2].split("<")[0].split()[0])
         likeliest = [{"token": " Yes", "logprob": math.log(yes)}, {"token": "no", "logprob": math.log(1 - yes)}]
         return {"tokens_evaluated": 10, "completion_probabilities": [{"top_logprobs": likeliest}]}
 

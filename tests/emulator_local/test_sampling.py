@@ -96,6 +96,18 @@ def test_choices_differ() -> None:
     assert chat(1, temperature=0.2)["temperature"] == 0.2
 
 
+def test_the_effort_of_reasoning_is_the_templates_matter() -> None:
+    assert chat(reasoning_effort="low")["chat_template_kwargs"] == {"reasoning_effort": "low"}
+    given = {"reasoning_effort": "high", "x": 1}
+    assert chat(reasoning_effort="low", chat_template_kwargs=given)["chat_template_kwargs"] == given
+
+
+@pytest.mark.parametrize("token", ["word", "-1", "1.5", "²", ""])
+def test_a_bias_on_what_is_no_token_is_refused(token: str) -> None:
+    with pytest.raises(Refusal, match="logit_bias"):
+        chat(logit_bias={token: 1})
+
+
 def test_logprobs_without_alternatives() -> None:
     assert chat(logprobs=True)["top_logprobs"] == 0
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from wx_integrations.core.wire.chat import ChatRequest
 from wx_integrations.core.wire.text import GenerationParameters
-from wx_integrations.emulator.brain import Embedded, ModelCard, Piece, Ranked, Refusal
+from wx_integrations.emulator.brain import Embedded, ModelCard, Piece, Ranked, Reasoning, Refusal
 from wx_integrations.emulator.local.catalogue import PROFILES, LocalModel
 from wx_integrations.emulator.local.choosing import AskingChooser, Chooser, NearnessChooser
 from wx_integrations.emulator.local.engine import Engine, EngineSettings, find_engine
@@ -132,7 +132,9 @@ class LocalBrain:
                 yield from pieces
                 return
         turns = text_turns(request, thorough=self._thorough(model_id))
-        yield from write_answer(engine, turns, sampling, grammar=grammar, deadline=deadline)
+        for piece in write_answer(engine, turns, sampling, grammar=grammar, deadline=deadline):
+            if request.include_reasoning is not False or not isinstance(piece, Reasoning):
+                yield piece
 
     def generate(self, model_id: str, text: str, parameters: GenerationParameters) -> Iterator[Piece]:
         engine = self._engine(model_id)
@@ -140,9 +142,14 @@ class LocalBrain:
         if parameters.truncate_input_tokens is not None:
             ids = [token for token, _ in engine.tokens(text)]
             prompt = ids[-parameters.truncate_input_tokens :]
-        keep_stop = parameters.include_stop_sequence is not False
-        deadline = deadline_of(parameters.time_limit)
-        yield from write_on(engine, prompt, generation_sampling(parameters), keep_stop=keep_stop, deadline=deadline)
+        yield from write_on(
+            engine,
+            prompt,
+            generation_sampling(parameters),
+            least=parameters.min_new_tokens or 0,
+            keep_stop=parameters.include_stop_sequence is not False,
+            deadline=deadline_of(parameters.time_limit),
+        )
 
     def embed(self, model_id: str, texts: Sequence[str], truncate: int | None) -> Embedded:
         limit = self._served[model_id].card.max_sequence_length

@@ -211,9 +211,11 @@ class Engine:
         except httpx.ReadTimeout as error:
             raise TimeUp from error
         except (httpx.TransportError, RuntimeError) as error:
-            if not self._closed:
-                raise
-            raise Refusal(503, "downstream_request_failed", f"{self.name} was closed while it answered.") from error
+            if self._closed:
+                message = f"{self.name} was closed while it answered."
+                raise Refusal(503, "downstream_request_failed", message) from error
+            message = f"The engine of {self.name} broke off: {error}"
+            raise Refusal(500, "downstream_request_failed", message) from error
 
     def _read(self, data: bytes | str) -> Frame:
         frame: Frame = json.loads(data)

@@ -19,7 +19,7 @@ _FLOOR = math.log(1e-6)
 """What an answer that is not among the likeliest twenty words counts."""
 
 _JUDGE = (
-    "Judge whether the passage meets the requirements based on the query."
+    "Judge whether the Document meets the requirements based on the Query."
     ' Note that the answer can only be "yes" or "no".'
 )
 
@@ -46,7 +46,7 @@ def _question(query: str, passage: str) -> list[Turn]:
     """The query comes first, so that what all passages share is read once."""
     return [
         Turn(role="system", content=_JUDGE),
-        Turn(role="user", content=f"Query: {query}\n\nPassage: {passage}\n\nDoes the passage answer the query?"),
+        Turn(role="user", content=f"Query: {query}\nDocument: {passage}"),
     ]
 
 

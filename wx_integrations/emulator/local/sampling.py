@@ -41,13 +41,22 @@ def chat_sampling(parameters: ChatParameters, choice: int = 0) -> dict[str, Any]
     body["presence_penalty"] = parameters.presence_penalty or 0.0
     body |= _repetition(parameters.repetition_penalty)
     if parameters.logit_bias:
-        body["logit_bias"] = [[int(token), bias] for token, bias in parameters.logit_bias.items()]
+        body["logit_bias"] = [[_token_id(token), bias] for token, bias in parameters.logit_bias.items()]
     if parameters.logprobs:
         body["logprobs"] = True
         body["top_logprobs"] = parameters.top_logprobs or 0
-    if parameters.chat_template_kwargs:
-        body["chat_template_kwargs"] = parameters.chat_template_kwargs
+    template = dict(parameters.chat_template_kwargs or {})
+    if parameters.reasoning_effort is not None:
+        template.setdefault("reasoning_effort", parameters.reasoning_effort)
+    if template:
+        body["chat_template_kwargs"] = template
     return body
+
+
+def _token_id(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise Refusal(400, "invalid_input_argument", f"logit_bias: {text!r} is not the number of a token.")
+    return int(text)
 
 
 def chat_limit(parameters: ChatParameters) -> int:

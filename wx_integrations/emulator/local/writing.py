@@ -23,6 +23,8 @@ class Writer(Protocol):
 
     def tokens(self, text: str, *, special: bool = False) -> list[tuple[int, str]]: ...
 
+    def text_of(self, ids: Sequence[int]) -> str: ...
+
     def prompt_of(self, messages: Sequence[Mapping[str, Any]], template: Mapping[str, Any] | None = None) -> str: ...
 
     def check_grammar(self, grammar: str) -> None: ...
@@ -75,19 +77,53 @@ def write_on(
     prompt: str | Sequence[int],
     sampling: Mapping[str, Any],
     *,
+    least: int = 0,
     keep_stop: bool = False,
     deadline: float | None = None,
 ) -> Iterator[Piece]:
     """Continue a text; ends with one Finish.
 
     Args:
+        least: tokens to write whatever the model or a stop sequence says.
         keep_stop: the sequence that ended the text is part of it.
     """
-    reason, read, written = "eos_token", 0, 0
+    if least <= 0:
+        yield from _write_on(engine, prompt, sampling, keep_stop=keep_stop, deadline=deadline)
+        return
+    limit = int(sampling["n_predict"])
+    begun: list[str] = []
+    first = Finish("max_tokens", 0, 0)
+    unstopped = {**sampling, "n_predict": min(least, limit), "ignore_eos": True, "stop": []}
+    for piece in _write_on(engine, prompt, unstopped, keep_stop=False, deadline=deadline):
+        if isinstance(piece, Finish):
+            first = piece
+        else:
+            begun.append(piece.text if isinstance(piece, Text) else "")
+            yield piece
+    if first.reason != "max_tokens" or first.completion_tokens >= limit:
+        yield first
+        return
+    longer = (prompt if isinstance(prompt, str) else engine.text_of(prompt)) + "".join(begun)
+    rest = {**sampling, "n_predict": limit - first.completion_tokens}
+    for piece in _write_on(engine, longer, rest, keep_stop=keep_stop, deadline=deadline):
+        if isinstance(piece, Finish):
+            piece = Finish(piece.reason, first.prompt_tokens, first.completion_tokens + piece.completion_tokens)
+        yield piece
+
+
+def _write_on(
+    engine: Writer,
+    prompt: str | Sequence[int],
+    sampling: Mapping[str, Any],
+    *,
+    keep_stop: bool,
+    deadline: float | None,
+) -> Iterator[Piece]:
+    reason, read, count = "eos_token", 0, 0
     body = {**sampling, "prompt": prompt if isinstance(prompt, str) else list(prompt)}
     try:
         for frame in engine.stream("/completion", body, deadline):
-            read, written = int(frame.get("tokens_evaluated", read)), int(frame.get("tokens_predicted", written))
+            read, count = int(frame.get("tokens_evaluated", read)), int(frame.get("tokens_predicted", count))
             if frame.get("stop"):
                 reason = _GENERATION_REASONS.get(frame.get("stop_type", ""), "eos_token")
                 if keep_stop and frame.get("stopping_word"):
@@ -97,7 +133,7 @@ def write_on(
                 yield Text(frame.get("content", ""), tokens)
     except TimeUp:
         reason = "time_limit"
-    yield Finish(reason, read, written)
+    yield Finish(reason, read, count)
 
 
 @dataclass(frozen=True)
