@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from wx_integrations.core.errors import NotFound, ServiceError
-from wx_integrations.core.wire.text import ModelSpec
+
+if TYPE_CHECKING:
+    from wx_integrations.core.wire.text import ModelSpec
 
 _CODES = frozenset({"model_not_supported", "model_no_support_for_function"})
 

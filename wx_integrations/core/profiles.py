@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from wx_integrations.core.wire.text import ModelSpec
+if TYPE_CHECKING:
+    from wx_integrations.core.wire.text import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,12 @@
-"""ChatWatsonx: chat models of watsonx.ai, deployments and the Model Gateway for LangChain."""
+"""ChatWatsonx: chat models of watsonx.ai, deployments and the Model Gateway for LangChain.
+
+What a plain chat does not need is imported where it is used, because every
+program pays for what is imported here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Literal, Self, overload
 
@@ -11,25 +15,22 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput, Mo
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, PrivateAttr
 
 from wx_integrations.core import calls
+from wx_integrations.core.advice import concerns_model
 from wx_integrations.core.errors import ConfigurationError, ServiceError
-from wx_integrations.langchain import blocks, lookup, serialization, structured
+from wx_integrations.langchain import blocks, structured
 from wx_integrations.langchain.answers import to_result
 from wx_integrations.langchain.chat_fields import ChatFields
 from wx_integrations.langchain.choices import choice_of
 from wx_integrations.langchain.counting import Counting
 from wx_integrations.langchain.fold import Fold
-from wx_integrations.langchain.media import afetch, fetch
 from wx_integrations.langchain.messages import linked_media
 from wx_integrations.langchain.metadata import warn
-from wx_integrations.langchain.parameters import (
-    refuse_unknown,
-)
+from wx_integrations.langchain.parameters import refuse_unknown
 from wx_integrations.langchain.profiles import shipped
-from wx_integrations.langchain.schemas import tool_of
+from wx_integrations.langchain.schemas import ToolLike, tool_of
 from wx_integrations.langchain.tracing import Tracing
 from wx_integrations.langchain.turns import CALL, TRACED
 
@@ -135,11 +136,15 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
     def _fetched(self, messages: Sequence[BaseMessage]) -> Mapping[str, str]:
         if self.media_urls != "fetch" or not (urls := linked_media(messages)):
             return {}
+        from wx_integrations.langchain.media import fetch
+
         return fetch(urls, self.settled_connection)
 
     async def _afetched(self, messages: Sequence[BaseMessage]) -> Mapping[str, str]:
         if self.media_urls != "fetch" or not (urls := linked_media(messages)):
             return {}
+        from wx_integrations.langchain.media import afetch
+
         return await afetch(urls, self.settled_connection)
 
     # ------------------------------------------------------------------ when the service refuses the model
@@ -147,14 +152,18 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
     def _advise(self, error: ServiceError, target: calls.Target) -> None:
         """Look the refused model up, once, and say what may be meant; a failing look-up changes nothing."""
         if model_id := self._to_look_up(error, target):
+            from wx_integrations.langchain import lookup
+
             lookup.advise(error, model_id, self.client)
 
     async def _aadvise(self, error: ServiceError, target: calls.Target) -> None:
         if model_id := self._to_look_up(error, target):
+            from wx_integrations.langchain import lookup
+
             await lookup.aadvise(error, model_id, self.async_client)
 
     def _to_look_up(self, error: ServiceError, target: calls.Target) -> str | None:
-        if not (self.validate_model and isinstance(target, calls.Model) and lookup.concerns_model(error)):
+        if not (self.validate_model and isinstance(target, calls.Model) and concerns_model(error)):
             return None
         if self._advised:
             return None
@@ -172,11 +181,15 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
         Raises:
             ConfigurationError: the model is not one of the catalogue, or not in the list.
         """
+        from wx_integrations.langchain import lookup
+
         self.profile = lookup.profile(self._listed_model(), self.client)
         return self.profile
 
     async def arefresh_profile(self) -> ModelProfile:
         """Take the profile from the service's live model list, and return it."""
+        from wx_integrations.langchain import lookup
+
         self.profile = await lookup.aprofile(self._listed_model(), self.async_client)
         return self.profile
 
@@ -189,7 +202,7 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
 
     def bind_tools(
         self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: Sequence[ToolLike],
         *,
         tool_choice: dict[str, Any] | str | bool | None = None,
         strict: bool | None = None,
@@ -312,10 +325,14 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
 
     @property
     def lc_secrets(self) -> dict[str, str]:
+        from wx_integrations.langchain import serialization
+
         return serialization.secrets(self)
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
+        from wx_integrations.langchain import serialization
+
         return serialization.attributes(self)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:

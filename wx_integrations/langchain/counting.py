@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage, get_buffer_string
-from langchain_core.tools import BaseTool
 
 from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError, InvalidRequest, NotFound, Unauthorized, WatsonxError
 from wx_integrations.core.fields import ModelFields
 from wx_integrations.langchain.metadata import WatsonxWarning
-from wx_integrations.langchain.schemas import tool_of
+from wx_integrations.langchain.schemas import ToolLike, tool_of
 
 _KEPT = 1024
 _CHARACTERS_PER_TOKEN = 4
@@ -71,7 +70,7 @@ class Counting(Base):
     def get_num_tokens_from_messages(
         self,
         messages: Sequence[BaseMessage],
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+        tools: Sequence[ToolLike] | None = None,
     ) -> int:
         """Return how many tokens messages and tools have as text, without what the model's chat template adds.
 
@@ -82,7 +81,7 @@ class Counting(Base):
     async def aget_num_tokens_from_messages(
         self,
         messages: Sequence[BaseMessage],
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+        tools: Sequence[ToolLike] | None = None,
     ) -> int:
         """Return how many tokens messages and tools have as text."""
         return await self.aget_num_tokens(_as_text(messages, tools))

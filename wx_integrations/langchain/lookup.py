@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from langchain_core.language_models import ModelProfile
 
-from wx_integrations.core import calls
-from wx_integrations.core.advice import advice, concerns_model
+from wx_integrations.core import calls, profiles
+from wx_integrations.core.advice import advice
 from wx_integrations.core.client import AsyncClient, Client
 from wx_integrations.core.errors import ConfigurationError, ServiceError, WatsonxError
-from wx_integrations.core.wire.text import ModelSpecsPage
-from wx_integrations.langchain.profiles import find, listed
-
-__all__ = ["aadvise", "advise", "aprofile", "concerns_model", "profile"]
+from wx_integrations.core.wire.text import ModelSpec, ModelSpecsPage
+from wx_integrations.langchain.profiles import converted
 
 
 def advise(error: ServiceError, model_id: str, client: Client) -> None:
@@ -60,3 +59,24 @@ def _profile(model_id: str, page: ModelSpecsPage) -> ModelProfile:
             field="model_id",
         )
     return listed(spec, today=datetime.now(UTC).date().isoformat())
+
+
+def listed(spec: ModelSpec, *, today: str) -> ModelProfile:
+    """Return the profile of an entry of the live model list; `today` (ISO 8601) tells which stage it is in."""
+    facts = converted(profiles.from_spec(spec))
+    if spec.label:
+        facts["name"] = spec.label
+    if stage := _stage(spec, today):
+        facts["status"] = stage
+    return facts
+
+
+def _stage(spec: ModelSpec, today: str) -> str | None:
+    """Return the stage of its life that a model is in."""
+    begun = [stage for stage in spec.lifecycle or () if (stage.start_date or "")[:10] <= today]
+    return max(begun, key=lambda stage: stage.start_date or "").id if begun else None
+
+
+def find(model_id: str, specs: Iterable[ModelSpec]) -> ModelSpec | None:
+    """Return a model's entry of the list, or None."""
+    return next((spec for spec in specs if spec.model_id == model_id), None)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ValidationError
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.schemas import DEFINITIONS, inline
 from wx_integrations.core.wire.chat import Tool
 
-ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+else:  # LangChain's tools are a module that chats without tools need not pay for
+    ToolLike = Mapping[str, Any] | type | Callable[..., Any]
 Schema = Mapping[str, Any] | type
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
@@ -60,6 +63,8 @@ def wire_tools(tools: Sequence[ToolLike]) -> list[Tool]:
 
 
 def _function_of(schema: Any, strict: bool | None) -> dict[str, Any]:
+    from langchain_core.utils.function_calling import convert_to_openai_tool  # few chats have tools
+
     try:
         if isinstance(schema, Mapping):
             converted = convert_to_openai_tool(_plain(schema), strict=strict)
@@ -93,6 +98,12 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     return dict(schema)
 
 
+def _is_tool(schema: Any) -> bool:
+    from langchain_core.tools import BaseTool
+
+    return isinstance(schema, BaseTool)
+
+
 _FUNCTION_KEYS = frozenset({"name", "description", "parameters", "strict"})
 
 
@@ -111,14 +122,14 @@ def _checked(function: dict[str, Any]) -> dict[str, Any]:
 
 def _own_parameters(schema: Any, strict: bool | None) -> dict[str, Any] | None:
     """Return the JSON Schema that a tool brings itself; LangChain's converter would leave its titles out."""
-    if isinstance(schema, BaseTool) and isinstance(schema.args_schema, dict) and not strict:
+    if _is_tool(schema) and isinstance(schema.args_schema, dict) and not strict:
         return schema.args_schema
     return None
 
 
 def _recursive_parameters(schema: Any) -> dict[str, Any] | None:
     """Return the parameters of a pydantic class that refers to itself, which LangChain's converter would cut off."""
-    if isinstance(schema, BaseTool):
+    if _is_tool(schema):
         schema = schema.tool_call_schema
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return None

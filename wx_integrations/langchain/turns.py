@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.wire.chat import ChatRequest
-from wx_integrations.core.wire.gateway import GatewayChatRequest
 from wx_integrations.langchain.answers import Reading
 from wx_integrations.langchain.chat_fields import ChatFields
 from wx_integrations.langchain.choices import choice_of, parallel_of
@@ -80,7 +79,7 @@ class Turns(Base):
                 field="messages",
             )
         try:
-            request = (GatewayChatRequest if gateway else ChatRequest)(
+            request = _request_class(gateway)(
                 messages=wire,
                 tools=tools or None,
                 **choice_of(given, names, messages),
@@ -121,3 +120,11 @@ class Turns(Base):
                 field="n",
             )
         return turn
+
+
+def _request_class(gateway: bool) -> type[ChatRequest]:
+    if not gateway:
+        return ChatRequest
+    from wx_integrations.core.wire.gateway import GatewayChatRequest  # few need it, and it costs milliseconds
+
+    return GatewayChatRequest
