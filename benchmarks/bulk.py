@@ -179,7 +179,7 @@ def rankers(url: str, texts: list[str]) -> dict[str, Callable[[], Any]]:
         answer = client.post(f"{url}/ml/v1/text/rerank?version=2024-03-14", json=body)
         return [(item["index"], item["score"]) for item in answer.json()["results"]]
 
-    return {"raw httpx + json": raw, "rank": lambda: ranker.rank("q", texts).places}
+    return {"raw httpx + json": raw, "rank": lambda: ranker.rank("q", texts).scores}
 
 
 def compare(title: str, runs: dict[str, Callable[[], Any]], rounds: int) -> None:
@@ -212,7 +212,9 @@ def cost(rounds: int = 7) -> None:
     with service() as url:
         compare("1,000 texts x 768, no delay", contenders(url, texts[:1000]), rounds)
         compare("5,000 texts x 768, no delay", contenders(url, texts), rounds)
-        compare("rerank 1,000, no delay", rankers(url, texts[:1000]), rounds)
+        for length in (70, 500):
+            documents = [(text * 8)[:length] for text in texts[:1000]]
+            compare(f"rerank 1,000 of {length} characters, no delay", rankers(url, documents), 5 * rounds)
         for name in contenders(url, texts):
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks.bulk", "_peak", url, name],

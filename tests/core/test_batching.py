@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wx_integrations import ConfigurationError
-from wx_integrations.core.batching import Batch, Room, batches, check_texts, estimate_tokens, size_of
+from wx_integrations.core.batching import Batch, Room, batches, check_texts, estimate_tokens, size_of, slices
 
 TEXTS = st.lists(st.text(max_size=30), max_size=60)
 BOUND = st.none() | st.integers(min_value=1, max_value=100)
@@ -41,6 +41,16 @@ def test_a_batch_is_full_before_the_next_begins(texts: list[str], count: int, si
     for batch, following in itertools.pairwise(made):
         more = [*batch.texts, following.texts[0]]
         assert len(more) > count or (size is not None and sum(map(size_of, more)) > size)
+
+
+@given(TEXTS, st.integers(1, 10), BOUND, BOUND, BOUND)
+def test_slices_are_the_same_batches(
+    texts: list[str], count: int, tokens: int | None, size: int | None, per_text: int | None
+) -> None:
+    room = Room(count, tokens, size, per_text)
+    sliced = list(slices(texts, room))
+    assert [text for batch in sliced for text in batch.texts] == texts
+    assert sliced == list(batches(texts, room))
 
 
 def test_texts_are_taken_only_as_needed() -> None:

@@ -14,9 +14,6 @@ from langchain_core.runnables import RunnableLambda
 from tests.langchain.chatting import PROJECT, URL
 from tests.langchain.retrieving import RERANK_MODEL, Shelf, Twins
 from wx_integrations import ConfigurationError
-from wx_integrations.core.errors import UnexpectedResponse
-from wx_integrations.core.ranker import scores_of
-from wx_integrations.core.wire.text import RankedPassage, Ranking
 from wx_integrations.emulator.brain import Ranked as Thought
 from wx_integrations.emulator.deterministic import DeterministicBrain
 from wx_integrations.langchain import WatsonxRerank
@@ -198,20 +195,6 @@ async def test_what_is_wrong_in_a_call_is_refused_before_anything_is_sent(
     with pytest.raises(ConfigurationError, match=match):
         await twins.call(shelf.rerank(), "rerank", documents, QUERY, **call)
     assert len(shelf.emulator.journal) == 0
-
-
-def test_an_index_out_of_range_is_not_believed() -> None:
-    with pytest.raises(UnexpectedResponse, match="ranks number 2"):
-        scores_of(Ranking(results=[RankedPassage(index=2, score=1.0)]), 2)
-    with pytest.raises(UnexpectedResponse, match="twice"):
-        scores_of(Ranking(results=[RankedPassage(index=0, score=1.0)] * 2), 2)
-
-
-def test_a_document_that_is_not_ranked_is_missed() -> None:
-    one = Ranking(results=[RankedPassage(index=0, score=1.0)])
-    with pytest.raises(UnexpectedResponse, match="2 documents should be ranked, but the answer ranks 1"):
-        scores_of(one, 2)
-    assert scores_of(one, 2, most=1)[0] == [1.0, None]
 
 
 def test_pickles_without_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ MAX_TEXTS = 1000
 """Texts one request takes."""
 MAX_BYTES = 4_000_000
 """Bytes of text in one request unless set otherwise: four kilobytes for each of a thousand texts."""
+WIDEST_CHARACTER = 4
+"""Bytes in UTF-8."""
 BYTES_PER_TOKEN = 3
 """On the low side for English prose (about 4), about right for Chinese (one character)."""
 
@@ -125,9 +127,9 @@ class Batcher:
         return batch
 
 
-def batches(texts: Iterable[str], room: Room | None = None) -> Iterator[Batch]:
+def batches(texts: Iterable[str], room: Room | None = None, start: int = 0) -> Iterator[Batch]:
     """Yield texts in batches, in order, taking no more of them than the batch needs."""
-    batcher = Batcher(room or Room())
+    batcher = Batcher(room or Room(), start)
     for text in texts:
         full = batcher.push(text)
         if full is not None:
@@ -135,6 +137,20 @@ def batches(texts: Iterable[str], room: Room | None = None) -> Iterator[Batch]:
     rest = batcher.flush()
     if rest is not None:
         yield rest
+
+
+def slices(texts: Sequence[str], room: Room) -> Iterator[Batch]:
+    """Yield the batches of texts that are all there, without a look at each while they are surely small enough."""
+    for start in range(0, len(texts), room.texts):
+        some = list(texts[start : start + room.texts])
+        most = WIDEST_CHARACTER * sum(map(len, some))
+        fits = (room.bytes is None or most <= room.bytes) and (
+            room.tokens is None or len(some) + most // BYTES_PER_TOKEN <= room.tokens
+        )
+        if not fits:
+            yield from batches(texts[start:], room, start)
+            return
+        yield Batch(start, some)
 
 
 # --------------------------------------------------------------------------- what may be sent
@@ -168,6 +184,8 @@ def check_texts(texts: Sequence[Any], name: str, *, allow_empty: bool) -> None:
         raise ConfigurationError(
             f"{name} is a single {type(texts).__name__}", hint=f"Give a list of texts: {name}=[...]", field=name
         )
+    if set(map(type, texts)) <= {str} and (allow_empty or not ("" in texts or any(map(str.isspace, texts)))):
+        return
     flaws = []
     for index, text in enumerate(texts):
         if isinstance(text, str) and text and (allow_empty or not text.isspace()):

@@ -75,7 +75,7 @@ class Embedder:
             PartialFailure: some texts failed; it carries the vectors of the others.
         """
         work, whole = self._begin(texts, Watching(on_progress, show_progress))
-        for piece in work.pieces(texts, self._send):
+        for piece in work.pieces((), self._send):
             whole.add(piece)
         return self._embedded(work, whole)
 
@@ -89,7 +89,7 @@ class Embedder:
             PartialFailure: some texts failed; it carries the vectors of the others.
         """
         work, whole = self._begin(texts, Watching(on_progress, show_progress))
-        async with aclosing(work.apieces(texts, self._asend)) as pieces:
+        async with aclosing(work.apieces((), self._asend)) as pieces:
             async for piece in pieces:
                 whole.add(piece)
         return self._embedded(work, whole)
@@ -188,7 +188,9 @@ class Embedder:
 
     def _begin(self, texts: Sequence[str], watching: Watching) -> tuple[Work[Any], Whole[Any]]:
         check_texts(texts, "texts", allow_empty=self.bounds.empty == "send")
-        return self._work(len(texts), watching), Whole(len(texts))
+        work = self._work(len(texts), watching)
+        work.job.feed(texts)
+        return work, Whole(len(texts))
 
     def _work(self, total: int | None, watching: Watching, **how: Any) -> Work[Any]:
         cut = self.parameters.truncate_input_tokens if self.parameters else None

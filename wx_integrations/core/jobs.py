@@ -9,11 +9,11 @@ key, would fail for every batch and ends the job.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from wx_integrations.core.batching import Batch, Batcher, Room, estimate_tokens
+from wx_integrations.core.batching import Batch, Batcher, Room, estimate_tokens, slices
 from wx_integrations.core.errors import (
     ConnectionFailed,
     InvalidRequest,
@@ -118,6 +118,11 @@ class Job(Generic[R]):
         if flaw is not None:
             self._give_up(self._taken - 1, text, flaw)
             self._batcher = Batcher(self._room, self._taken)
+
+    def feed(self, texts: Sequence[str]) -> None:
+        """Take all texts at once; there are no more, and they need no further look."""
+        self._backlog.extend(slices(texts, self._room))
+        self._taken, self._ended = len(texts), True
 
     def end(self) -> None:
         """Take note that there are no more texts."""

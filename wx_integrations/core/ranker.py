@@ -8,23 +8,29 @@ ranker.rank("what is granite?", passages).places          # or: (await ranker.ar
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from operator import itemgetter
+from typing import Any
+
+from pydantic_core import from_json
 
 from wx_integrations.core import calls
 from wx_integrations.core.batching import Batch, check_texts
 from wx_integrations.core.bulk import Bounds, Whole, Work
 from wx_integrations.core.calls import Call, Target
 from wx_integrations.core.crew import Answered
-from wx_integrations.core.errors import UnexpectedResponse
 from wx_integrations.core.session import Session
-from wx_integrations.core.wire.text import Ranking, RerankParameters, RerankReturnOptions
+from wx_integrations.core.wire.text import RerankParameters, RerankReturnOptions
 
 _BOUNDS = Bounds(empty="send")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """One document's place: its index among the documents and its score (an unbounded logit)."""
 
@@ -34,16 +40,24 @@ class Place:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Documents' places, best first, and what they took.
+    """The documents, best first, and what they took.
 
     Attributes:
+        indices: of the documents.
+        scores: of the documents; unbounded logits.
         input_token_count: tokens the service read.
         requests: requests answered well.
     """
 
-    places: list[Place]
+    indices: list[int]
+    scores: list[float]
     input_token_count: int = 0
     requests: int = 0
+
+    @property
+    def places(self) -> list[Place]:
+        """Index and score together."""
+        return [Place(index, score) for index, score in zip(self.indices, self.scores, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ class Ranker:
             PartialFailure: some documents failed; it carries the scores of the others.
         """
         work, whole = self._begin(documents)
-        for piece in work.pieces(documents, lambda batch: self._send(query, batch)):
+        for piece in work.pieces((), lambda batch: self._send(query, batch)):
             whole.add(piece)
         return self._ranked(work, whole)
 
@@ -82,7 +96,7 @@ class Ranker:
             PartialFailure: some documents failed; it carries the scores of the others.
         """
         work, whole = self._begin(documents)
-        async with aclosing(work.apieces(documents, lambda batch: self._asend(query, batch))) as pieces:
+        async with aclosing(work.apieces((), lambda batch: self._asend(query, batch))) as pieces:
             async for piece in pieces:
                 whole.add(piece)
         return self._ranked(work, whole)
@@ -93,20 +107,22 @@ class Ranker:
         check_texts(documents, "documents", allow_empty=self.bounds.empty == "send")
         cut = self.parameters.truncate_input_tokens if self.parameters else None
         work: Work[float | None] = Work(self.session, self.bounds, cut=cut, noun="documents", total=len(documents))
+        work.job.feed(documents)
         return work, Whole(len(documents))
 
     def _ranked(self, work: Work[float | None], whole: Whole[float | None]) -> Ranked:
-        scores = whole.finish(work.job)
-        places = best(scores, self.top_n, self.score_threshold)
-        return Ranked(places, work.job.input_token_count, work.job.batches)
+        scores: list[Any] = whole.finish(work.job)
+        indices = best(scores, self.top_n, self.score_threshold)
+        ranked = [scores[index] for index in indices]
+        return Ranked(indices, ranked, work.job.input_token_count, work.job.batches)
 
     # ------------------------------------------------------------------ a batch
 
     def _send(self, query: str, batch: Batch) -> Answered[float | None]:
-        return scores_of(self.session.client.run(self._call(query, batch)), len(batch.texts), self._most)
+        return self.session.client.run(self._call(query, batch))
 
     async def _asend(self, query: str, batch: Batch) -> Answered[float | None]:
-        return scores_of(await self.session.async_client.run(self._call(query, batch)), len(batch.texts), self._most)
+        return await self.session.async_client.run(self._call(query, batch))
 
     @property
     def _most(self) -> int | None:
@@ -114,42 +130,80 @@ class Ranker:
         options = self.parameters.return_options if self.parameters else None
         return self.top_n if self.top_n is not None else options.top_n if options else None
 
-    def _call(self, query: str, batch: Batch) -> Call[Ranking]:
+    def _call(self, query: str, batch: Batch) -> Call[Answered[float | None]]:
         parameters = self.parameters
         if self.top_n is not None:
             parameters = parameters or RerankParameters()
             options = parameters.return_options or RerankReturnOptions()
             few = options.model_copy(update={"top_n": min(self.top_n, len(batch.texts))})
             parameters = parameters.model_copy(update={"return_options": few})
-        return calls.rerank(self.target, query, batch.texts, parameters)
+        return as_scores(calls.rerank(self.target, query, batch.texts, parameters), len(batch.texts), self._most)
 
 
-def scores_of(answer: Ranking, wanted: int, most: int | None = None) -> Answered[float | None]:
+def as_scores(call: Call[Any], wanted: int, most: int | None = None) -> Call[Answered[float | None]]:
+    """Return a rerank call whose answer is read into a score for each document; see `read_scores`."""
+    fields = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
+    return Call(**{**fields, "parse": partial(read_scores, wanted=wanted, most=most)})
+
+
+def read_scores(content: bytes, wanted: int, most: int | None = None) -> Answered[float | None]:
     """Return each document's score, None for those beyond the best that were asked for, and the tokens it took.
 
     Args:
-        answer: of the service.
+        content: the answer.
         wanted: how many documents were sent.
         most: how many of them were asked back; all by default.
 
     Raises:
-        UnexpectedResponse: one is not among the documents sent, is there twice, or is missing.
+        ValueError: the answer does not fit, or a document is missing, is there twice, or was not sent.
     """
-    scores: list[float | None] = [None] * wanted
-    for item in answer.results:
-        if not 0 <= item.index < wanted:
-            raise UnexpectedResponse(f"{wanted} documents were sent, but the answer ranks number {item.index}")
-        if scores[item.index] is not None:
-            raise UnexpectedResponse(f"the answer ranks document {item.index} twice")
-        scores[item.index] = item.score
+    match from_json(content, allow_inf_nan=False):
+        case {"results": list(items), **rest}:
+            count = rest.get("input_token_count", 0)
+        case _:
+            raise ValueError("there is no ranking in it")
+    if type(count) is not int:
+        raise ValueError("the number of tokens is none")
+    try:
+        table = dict(map(itemgetter("index", "score"), items))
+    except (TypeError, KeyError):
+        raise ValueError("a result has no index or no score") from None
+    if len(table) < len(items):
+        raise ValueError("the answer ranks a document twice")
+    scores: list[float | None] = [*map(table.get, range(wanted))]
+    if set(map(type, table)) - {int} or wanted - scores.count(None) != len(table):
+        raise ValueError(f"the answer ranks others than the {wanted} documents that were sent, or gives no score")
+    if set(map(type, table.values())) - {float}:
+        scores = [None if score is None else number_of(score) for score in scores]
+    if not isfinite(sum(filter(None, scores))) and not all(map(isfinite, filter(None, scores))):
+        raise ValueError("a score is too large for a float")
     due = wanted if most is None else min(most, wanted)
-    if len(answer.results) < due:
-        raise UnexpectedResponse(f"{due} documents should be ranked, but the answer ranks {len(answer.results)}")
-    return scores, answer.input_token_count
+    if len(items) < due:
+        raise ValueError(f"{due} documents should be ranked, but the answer ranks {len(items)}")
+    return scores, count
 
 
-def best(scores: Sequence[float | None], top_n: int | None, score_threshold: float | None) -> list[Place]:
-    """Return places by score, best first; equal scores keep the documents' order."""
-    least = float("-inf") if score_threshold is None else score_threshold
-    places = [Place(index, score) for index, score in enumerate(scores) if score is not None and score >= least]
-    return sorted(places, key=lambda place: -place.score)[:top_n]
+def number_of(score: Any) -> float:
+    """Return a score as a float.
+
+    Raises:
+        ValueError: it is none, or too large for one.
+    """
+    if type(score) is not float and type(score) is not int:
+        raise ValueError("a score is no number")
+    try:
+        return float(score)
+    except OverflowError:
+        raise ValueError("a score is too large for a float") from None
+
+
+def best(scores: Sequence[float | None], top_n: int | None, score_threshold: float | None) -> list[int]:
+    """Return the indices of the best scores, best first; equal scores keep the documents' order."""
+    ranked: Sequence[int]
+    if score_threshold is None and None not in scores:
+        ranked = range(len(scores))
+    else:
+        least = float("-inf") if score_threshold is None else score_threshold
+        ranked = [index for index, score in enumerate(scores) if score is not None and score >= least]
+    key: Any = scores.__getitem__
+    return sorted(ranked, key=key, reverse=True)[:top_n]

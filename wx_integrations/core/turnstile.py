@@ -89,16 +89,16 @@ class Turnstile(httpx.BaseTransport):
             passage.passed(caller, sent, response)
 
     def _read(self, response: httpx.Response) -> httpx.Response:
+        stream, body = response.stream, buffer_for(response)
+        assert isinstance(stream, httpx.SyncByteStream)
         try:
-            assert isinstance(response.stream, httpx.SyncByteStream)
-            body = buffer_for(response)
-            for piece in response.stream:
+            for piece in stream:
                 body.write(piece)
         except httpx.TransportError:
             if response.status_code < 400:
                 raise  # of a refusal the status says enough
         finally:
-            response.close()
+            stream.close()
         return _whole(response, body)
 
     def close(self) -> None:
@@ -133,16 +133,16 @@ class AsyncTurnstile(httpx.AsyncBaseTransport):
             passage.passed(caller, sent, response)
 
     async def _read(self, response: httpx.Response) -> httpx.Response:
+        stream, body = response.stream, buffer_for(response)
+        assert isinstance(stream, httpx.AsyncByteStream)
         try:
-            assert isinstance(response.stream, httpx.AsyncByteStream)
-            body = buffer_for(response)
-            async for piece in response.stream:
+            async for piece in stream:
                 body.write(piece)
         except httpx.TransportError:
             if response.status_code < 400:
                 raise  # of a refusal the status says enough
         finally:
-            await response.aclose()
+            await stream.aclose()
         return _whole(response, body)
 
     async def aclose(self) -> None:
@@ -167,9 +167,5 @@ def _whole(response: httpx.Response, body: io.BytesIO) -> httpx.Response:
     Joined pieces would hold a body of megabytes twice; `getvalue` hands the buffer itself over.
     """
     body.truncate()
-    return httpx.Response(
-        response.status_code,
-        headers=response.headers,
-        stream=httpx.ByteStream(body.getvalue()),
-        extensions=response.extensions,
-    )
+    response.stream = httpx.ByteStream(body.getvalue())
+    return response

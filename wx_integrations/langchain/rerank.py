@@ -173,11 +173,11 @@ def _texts(documents: Sequence[Rankable]) -> list[str]:
 
 
 def _text(document: Any, index: int) -> str:
+    if isinstance(document, str):
+        return document
+    if isinstance(document, Document):
+        return document.page_content
     match document:
-        case str():
-            return document
-        case Document():
-            return document.page_content
         case {"text": str(text)} | {"page_content": str(text)}:
             return text
     what = "has no text" if isinstance(document, Mapping) else f"is {type(document).__name__}"
@@ -189,7 +189,8 @@ def _text(document: Any, index: int) -> str:
 
 
 def _scores(ranked: Ranked) -> list[dict[str, Any]]:
-    return [{"index": place.index, "relevance_score": place.score} for place in ranked.places]
+    pairs = zip(ranked.indices, ranked.scores, strict=True)
+    return [{"index": index, "relevance_score": score} for index, score in pairs]
 
 
 def _scored(documents: Sequence[Document], scores: Sequence[Mapping[str, Any]]) -> list[Document]:

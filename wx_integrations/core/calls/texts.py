@@ -68,14 +68,23 @@ def embed(target: Target, texts: Sequence[str], parameters: EmbeddingParameters 
     )
 
 
+MOST_DOCUMENTS = 1000
+"""Documents one request takes."""
+
+
 def rerank(
     target: Target, query: str, documents: Sequence[str], parameters: RerankParameters | None = None
 ) -> Call[Ranking]:
     """Order up to 1000 documents by how well they answer the query, best first."""
-    request = RerankRequest(query=query, inputs=[Passage(text=text) for text in documents], parameters=parameters)
+    path = target.path("text/rerank")
+    plain = len(documents) <= MOST_DOCUMENTS and set(map(type, documents)) <= {str}  # a model each would cost the most
+    passages = [] if plain else [Passage(text=text) for text in documents]
+    body = target.stamp(RerankRequest(query=query, inputs=passages, parameters=parameters))
+    if plain:
+        body["inputs"] = [{"text": text} for text in documents]
     return Call(
-        path=target.path("text/rerank"),
-        body=encode(target.stamp(request)),
+        path=path,
+        body=encode(body),
         parse=Ranking.model_validate_json,
         versioned=target.versioned,
         headers=target.headers(),
