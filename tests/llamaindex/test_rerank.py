@@ -60,7 +60,7 @@ async def test_more_nodes_than_a_request_takes(service: Service, colour: Colour)
 
 async def test_a_place_that_does_not_exist(colour: Colour) -> None:
     reranker = WatsonxRerank(model_id=MODEL, **Script(*[ranking((2, 1.0))] * 9).connection)
-    with pytest.raises(UnexpectedResponse, match="2 documents were sent, but the answer ranks number 2"):
+    with pytest.raises(UnexpectedResponse, match="ranks others than the 2 documents that were sent"):
         await colour.call(reranker, "postprocess_nodes", nodes("a", "b"), query_str="q")
 
 
