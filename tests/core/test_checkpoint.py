@@ -175,23 +175,18 @@ def test_a_job_that_ends_early_keeps_what_it_has_and_continues(bench: Bench, bot
 
 async def test_a_cancelled_job_continues(path: Path) -> None:
     bench = Bench()
-    began = asyncio.Event()
-
-    def watch(progress: Progress) -> None:
-        if progress.texts >= 40:
-            began.set()
-
     rule = bench.emulator.faults.add(Slow(before=30), path="text/embeddings", nth=range(6, 1000))
     embedder = bench.embedder(batch_size=10, max_concurrency=2)
-    job = asyncio.create_task(embedder.aembed_to(path, texts_of(200), on_progress=watch))
-    await began.wait()
-    job.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await job
-    bench.emulator.faults.rules.remove(rule)
     with embedder.checkpoint(path) as checkpoint:
+        job = asyncio.create_task(embedder.aembed_to(path, texts_of(200)))
+        while len(checkpoint) < 30:
+            await asyncio.sleep(0.01)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
         finished = len(checkpoint)
-    assert finished >= 30
+    bench.emulator.faults.rules.remove(rule)
+    assert finished < 200
     bench.emulator.journal.clear()
     kept = await embedder.aembed_to(path, texts_of(200))
     assert (kept.reused, kept.embedded) == (finished, 200 - finished)
