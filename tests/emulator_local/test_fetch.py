@@ -312,6 +312,7 @@ def test_a_dead_index_is_reported_with_its_address(tiny: Package, tmp_path: Path
         get(tiny, tmp_path, gone.settings())
     assert gone.origin in caught.value.what
     assert "PIP_PROXY" in caught.value.next_step
+    assert pip == []
     assert left(tmp_path) == []
 
 

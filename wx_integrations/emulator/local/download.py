@@ -132,7 +132,7 @@ class Downloader:
                 for block in response.iter_raw():  # as it arrives: a cut must not cost a block
                     written += len(block)
                     if written > size:
-                        raise Trouble(f"{shown(url)} is longer than the {size} bytes expected.", "malformed")
+                        raise Trouble(f"{shown(url)} is longer than the {size} bytes expected", "malformed")
                     file.write(block)
                     progress(written)
 
@@ -156,12 +156,12 @@ class Downloader:
                 response.close()
         except httpx.ProxyError as error:
             refused = "407" in str(error)
-            raise Trouble(f"The proxy said no: {error}.", "refused" if refused else "network") from error
+            raise Trouble(f"the proxy said no: {error}", "refused" if refused else "network") from error
         except httpx.UnsupportedProtocol as error:
-            raise Trouble(f"{shown(url)} is not an http address.", "malformed") from error
+            raise Trouble(f"{shown(url)} is not an http address", "malformed") from error
         except httpx.TransportError as error:
             raise self._judge(url, error) from error
-        raise Trouble(f"{shown(url)} redirects more than {_REDIRECTS} times.", "malformed")
+        raise Trouble(f"{shown(url)} redirects more than {_REDIRECTS} times", "malformed")
 
     def _judge(self, url: str, error: httpx.TransportError) -> Trouble | _Passing:
         text = f"{shown(url)}: {str(error) or type(error).__name__}"
@@ -174,7 +174,7 @@ class Downloader:
         trusted = self._trusted(parts.hostname or "", parts.port)
         if parts.scheme == "http" and not trusted and parts.hostname not in _LOOPBACK:
             raise Trouble(
-                f"{shown(url)} is plain http, which pip refuses unless the host is a trusted-host.", "insecure"
+                f"{shown(url)} is plain http, which pip refuses unless the host is a trusted-host", "insecure"
             )
         client = self._client(check=not trusted)
         return client.build_request("GET", _bare(url), headers=headers), client
@@ -194,9 +194,9 @@ class Downloader:
                     verify=context, proxy=proxy, timeout=settings.timeout, follow_redirects=False
                 )
             except (OSError, ssl.SSLError) as error:
-                raise Trouble(f"The CA bundle of pip's settings cannot be read: {error}.", "certificate") from error
+                raise Trouble(f"the CA bundle of pip's settings cannot be read: {error}", "certificate") from error
             except (ValueError, httpx.InvalidURL) as error:
-                raise Trouble("The proxy of pip's settings is not a proxy address.", "malformed") from error
+                raise Trouble("the proxy of pip's settings is not a proxy address", "malformed") from error
         return self._clients[check]
 
     def _credentials(self, url: str) -> httpx.Auth:
@@ -235,13 +235,13 @@ def _bare(url: str) -> str:
 def _raise_for(response: httpx.Response) -> None:
     status, url = response.status_code, shown(str(response.url))
     if status in (401, 403, 407):
-        raise Trouble(f"{url} answered {status}: it wants other credentials.", "refused")
+        raise Trouble(f"{url} answered {status}: it wants other credentials", "refused")
     if status in (404, 410):
-        raise Trouble(f"{url} answered {status}: not there.", "missing")
+        raise Trouble(f"{url} answered {status}: not there", "missing")
     if status in (408, 425, 429) or status >= 500:
         raise _Passing(f"{url} answered {status}", "network")
     if status not in (200, 206):
-        raise Trouble(f"{url} answered {status}.", "malformed")
+        raise Trouble(f"{url} answered {status}", "malformed")
 
 
 def _ssl_context(settings: PipSettings, *, check: bool) -> ssl.SSLContext:

