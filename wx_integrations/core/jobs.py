@@ -33,6 +33,8 @@ PATIENCE = 8
 """Single texts refused, and none accepted, after which the request itself must be at fault."""
 HELD = 4
 """Finished batches that may wait to be taken, or for an earlier one when the order counts."""
+AHEAD = 5000
+"""Texts of a stream on their way or waiting to be taken, so that its memory has a bound whatever its length."""
 SHOWN = 3
 """Failures that a message names."""
 
@@ -106,7 +108,11 @@ class Job(Generic[R]):
     @property
     def hungry(self) -> bool:
         """Whether more texts are wanted now."""
-        return not (self._ended or self._backlog or self.stopped_by is not None) and len(self._finished) < HELD
+        if self._ended or self._backlog or self.stopped_by is not None:
+            return False
+        on_their_way = sum(len(batch.texts) for batch in self._open.values())
+        waiting = sum(len(done.results) for done in self._finished.values())
+        return len(self._finished) < HELD and on_their_way + waiting < AHEAD
 
     def push(self, text: str) -> None:
         """Take a text."""
