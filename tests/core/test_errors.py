@@ -292,6 +292,13 @@ def test_retry_after(value: str, seconds: float | None) -> None:
     assert from_response(429, {"retry-after": value}, b"{}", now=NOW).retry_after == seconds
 
 
+def test_a_date_counts_from_the_answers_own() -> None:
+    headers = {"retry-after": "Wed, 21 Oct 2015 07:28:05 GMT", "date": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    assert errors.retry_after(headers, now=NOW + 1e6) == 5.0
+    assert errors.retry_after({**headers, "date": "yesterday"}, now=NOW + 1e9) == 0.0
+    assert errors.retry_after({"retry-after": "7", "date": "yesterday"}, now=NOW) == 7.0
+
+
 def test_without_retry_after() -> None:
     assert errors.retry_after({}, now=NOW) is None
 

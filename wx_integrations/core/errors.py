@@ -335,9 +335,12 @@ def excerpt(content: bytes | str) -> str:
 def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     """Return the seconds of `Retry-After` (a number or an HTTP date), or None.
 
+    A date counts from the answer's own `Date`, so that a wrong clock here or
+    there does no harm.
+
     Args:
         headers: the answer's headers, keys case-insensitive or lower case.
-        now: POSIX time, to turn a date into seconds.
+        now: POSIX time, to turn a date into seconds when the answer has none.
     """
     value = (headers.get("retry-after") or "").strip()
     if not value:
@@ -346,10 +349,17 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - (_dated(headers) or now)
         except (TypeError, ValueError, OverflowError):
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _dated(headers: Mapping[str, str]) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(headers.get("date") or "").timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def parse_envelope(content: bytes) -> ErrorEnvelope | None:

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from email.utils import formatdate
 from urllib.parse import unquote
 
 from wx_integrations.emulator import catalogue, deployments, gateway, generation, inference, projects, token_routes
@@ -120,10 +121,10 @@ class Emulator:
         found = find_route(request)
         entry = self.journal.open(request, trace, secret=isinstance(found, tuple) and found[0].secret)
         if isinstance(found, Reply):
-            return _sealed(found, entry, trace)
+            return self._sealed(found, entry, trace)
         visit = Visit(self.service, found[0], request, trace, found[1])
         reply, entry.fault = self.faults.serve(visit, lambda: self._serve(visit))
-        return _sealed(reply, entry, trace)
+        return self._sealed(reply, entry, trace)
 
     def _serve(self, visit: Visit) -> Reply:
         try:
@@ -137,13 +138,13 @@ class Emulator:
             body = iter([Frame(data) for data in recorded.frames])
             return Reply(recorded.status, {"content-type": recorded.content_type}, body)
 
-
-def _sealed(reply: Reply, entry: Entry, trace: str) -> Reply:
-    """Put the trace on a reply and its outcome into the journal."""
-    entry.status = 0 if reply.trouble else reply.status
-    headers = {"x-global-transaction-id": trace, "x-request-id": trace, **reply.headers}
-    body = reply.body if isinstance(reply.body, bytes) else Watched(reply.body, entry)
-    return replace(reply, headers=headers, body=body)
+    def _sealed(self, reply: Reply, entry: Entry, trace: str) -> Reply:
+        """Put trace and date on a reply and its outcome into the journal."""
+        entry.status = 0 if reply.trouble else reply.status
+        date = formatdate(self.service.clock(), usegmt=True)
+        headers = {"date": date, "x-global-transaction-id": trace, "x-request-id": trace, **reply.headers}
+        body = reply.body if isinstance(reply.body, bytes) else Watched(reply.body, entry)
+        return replace(reply, headers=headers, body=body)
 
 
 def check_version(visit: Visit) -> None:

@@ -149,6 +149,7 @@ class LocalServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,  # the emulator's own clock counts
             timeout_graceful_shutdown=1,
             **files,
         )

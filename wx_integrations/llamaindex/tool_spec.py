@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -44,7 +45,8 @@ class _Arguments(BaseModel):
 
 def _model(name: str, schema: dict[str, Any]) -> type[BaseModel]:
     """Return a class for those parts of LlamaIndex that ask for one; its JSON Schema is the tool's."""
-    return cast("type[BaseModel]", type(name, (_Arguments,), {"SCHEMA": schema, "__module__": __name__}))
+    plain = re.sub(r"\W", "_", name)  # a class cannot be called just anything
+    return cast("type[BaseModel]", type(plain, (_Arguments,), {"SCHEMA": schema, "__module__": __name__}))
 
 
 class WatsonxFunctionTool(FunctionTool):
