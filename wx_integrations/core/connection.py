@@ -4,8 +4,6 @@ Frozen settings without any live part: building one touches no network, file
 or clock. Equal connections share one session.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import ssl

@@ -9,8 +9,6 @@ Connection, model or deployment becomes a target, contradictions raise
 ConfigurationError.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import os

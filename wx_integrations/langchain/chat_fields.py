@@ -1,7 +1,5 @@
 """The arguments of ChatWatsonx: the parameters of an answer, and how answers are read."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, StrictInt

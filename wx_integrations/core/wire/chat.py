@@ -4,8 +4,6 @@ Source: watsonx.ai API reference, "Text chat", "Text chat stream" and the
 deployment twins; fields newer than the page come from the official SDKs.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, StringConstraints, model_validator

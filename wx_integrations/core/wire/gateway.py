@@ -4,8 +4,6 @@ Source: the official SDKs' gateway types (the API reference page predates it).
 A parameter that the gateway does not know is refused by name, never dropped.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from wx_integrations.core.wire.chat import ChatRequest, Usage

@@ -1,7 +1,5 @@
 """What the services around inference say: token endpoints and error envelopes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field

@@ -2,14 +2,20 @@
 
 Field names are the names on the wire. A limit is written down only where the
 API reference or an official SDK states it.
-"""
 
-from __future__ import annotations
+Every program pays for the shapes it imports, so pydantic builds the validator
+of each when it is first used, and files with pydantic classes do without
+`from __future__ import annotations`: the texts would be evaluated again for
+each class and subclass.
+"""
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import VERSION, BaseModel, ConfigDict
 from pydantic_core import to_json
+
+ON_FIRST_USE = tuple(int(part) for part in VERSION.split(".")[:2]) >= (2, 12)
+"""Whether shapes are built when first used; before pydantic 2.12 threads could get in each other's way."""
 
 
 class Sent(BaseModel):
@@ -23,6 +29,7 @@ class Sent(BaseModel):
         hide_input_in_errors=True,
         populate_by_name=True,
         protected_namespaces=(),
+        defer_build=ON_FIRST_USE,
     )
 
     def to_wire(self) -> dict[str, Any]:
@@ -41,6 +48,7 @@ class Received(BaseModel):
         hide_input_in_errors=True,
         populate_by_name=True,
         protected_namespaces=(),
+        defer_build=ON_FIRST_USE,
     )
 
 

@@ -4,8 +4,6 @@ Source: watsonx.ai API reference, "Text generation", "Text embeddings", "Text
 rerank", "Text tokenization" and "Foundation model specs".
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

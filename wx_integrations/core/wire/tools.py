@@ -3,8 +3,6 @@
 Source: watsonx.ai API reference, "Utility agent tools (Beta)".
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from wx_integrations.core.wire.chat import JsonObject
