@@ -11,8 +11,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,8 +30,7 @@ GOV_PRIVATE = "https://account-iam.awsg.usge1.private.platform.ibmforusgov.com/a
 GOV_PREP_PRIVATE = "https://account-iam.awsg.usge1.private.platform.prep.ibmforusgov.com/api/2.0/apikeys/token"
 
 
-@dataclass(frozen=True)
-class Hosts:
+class Hosts(NamedTuple):
     """The three base URLs of one place, without a trailing slash; `token` is a full URL.
 
     `token` is None where one host serves everything and the path depends on

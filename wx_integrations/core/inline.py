@@ -9,9 +9,8 @@ size and give the same result however the text is cut.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -110,8 +109,7 @@ def _overlap(text: str, tag: str) -> int:
 # --------------------------------------------------------------------------- tool calls as text
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenCall:
+class WrittenCall(NamedTuple):
     """A tool call that a model wrote as text; `arguments` is JSON as text."""
 
     name: str

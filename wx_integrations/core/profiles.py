@@ -9,16 +9,14 @@ entries into a profile.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from wx_integrations.core.wire.text import ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class ModelProfile:
+class ModelProfile(NamedTuple):
     """A model's limits and capabilities; None where the source does not say.
 
     Attributes:

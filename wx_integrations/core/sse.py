@@ -14,8 +14,7 @@ watsonx.ai streams need it:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic_core import from_json
 
@@ -30,8 +29,7 @@ _LF: Final = 0x0A
 _CR: Final = 0x0D
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event of a stream.
 
     Attributes:

@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
@@ -23,22 +23,19 @@ RETRY_PAUSE = 30.0
 """Seconds between attempts to renew a token that is still good."""
 
 
-@dataclass(frozen=True)
-class _Held:
+class _Held(NamedTuple):
     header: SecretStr
     renew_at: float
     expires_at: float
 
 
-@dataclass(frozen=True)
-class Lead:
+class Lead(NamedTuple):
     """This caller renews, for itself and those who wait."""
 
     future: Future[SecretStr | None]
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """Another caller renews: a thread, or a task of a thread's event loop."""
 
     future: Future[SecretStr | None]

@@ -8,8 +8,7 @@ import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 from urllib.parse import urlencode
 
 import httpx
@@ -31,8 +30,7 @@ FORM = {**_COMMON, b"Content-Type": b"application/x-www-form-urlencoded"}
 JSON = {**_COMMON, b"Content-Type": b"application/json"}
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """An access token and how long it lives (seconds), if known."""
 
     value: SecretStr
@@ -51,8 +49,7 @@ class TokenSource(Protocol):
         """Yield requests, receive their answers (read), return the token."""
 
 
-@dataclass(frozen=True, repr=False)
-class Iam:
+class Iam(NamedTuple):
     """IBM Cloud IAM: an API key for a token, and that (or a given one) for a trusted profile's if one is named."""
 
     url: str
@@ -71,8 +68,7 @@ class Iam:
         return found
 
 
-@dataclass(frozen=True, repr=False)
-class ApiKeyService:
+class ApiKeyService(NamedTuple):
     """AWS and GovCloud: an API key for a token."""
 
     url: str
@@ -82,8 +78,7 @@ class ApiKeyService:
         return _read((yield _post_json(self.url, {"apikey": self.api_key})), PlatformToken)
 
 
-@dataclass(frozen=True, repr=False)
-class Software:
+class Software(NamedTuple):
     """Cloud Pak for Data: a user name with its password or API key."""
 
     url: str
@@ -99,8 +94,7 @@ class Software:
         return _read((yield _post_json(self.url, body)), PlatformToken)
 
 
-@dataclass(frozen=True, repr=False)
-class SoftwareIam:
+class SoftwareIam(NamedTuple):
     """Cloud Pak for Data with integrated IAM: Bedrock's token, then the platform's."""
 
     bedrock_url: str
@@ -122,23 +116,20 @@ class SoftwareIam:
         return Token(found.value, found.lifetime or first.lifetime)
 
 
-@dataclass(frozen=True, repr=False)
-class Fixed:
+class Fixed(NamedTuple):
     """A token or header the user gave; it is never renewed."""
 
     header: SecretStr
 
 
-@dataclass(frozen=True, repr=False)
-class Called:
+class Called(NamedTuple):
     """A function of the user's that returns a token, sync, async or one of each."""
 
     function: TokenFunction | None = None
     afunction: AsyncTokenFunction | None = None
 
 
-@dataclass(frozen=True, repr=False)
-class Missing:
+class Missing(NamedTuple):
     """Credentials that stayed behind when the connection was pickled."""
 
     fields: tuple[str, ...]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.wire.chat import FunctionName, ToolChoice, ToolChoiceOption
 
 
-@dataclass(frozen=True, slots=True)
-class ToolSelection:
+class ToolSelection(NamedTuple):
     """The two exclusive fields that say which tool to call; both None leave it to the service.
 
     The Model Gateway has one field for both; stamping a request for it maps

@@ -11,9 +11,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.wire.chat import (
@@ -50,8 +49,7 @@ _FRAGMENTS = frozenset({"input_json_delta"})
 """Pieces of Anthropic's streamed arguments, which the message's tool_calls hold whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class MediaRules:
+class MediaRules(NamedTuple):
     """How media URLs travel.
 
     Attributes:
@@ -60,7 +58,7 @@ class MediaRules:
     """
 
     forward: bool = False
-    fetched: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    fetched: Mapping[str, str] = MappingProxyType({})
 
 
 def refuse(what: str, hint: str | None = None) -> ConfigurationError:
@@ -273,8 +271,7 @@ def to_text(content: Content, where: str, *, separator: str = "\n") -> str:
     return separator.join(texts)
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What the blocks of an assistant message say.
 
     Attributes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
 from pydantic import ValidationError
@@ -34,8 +33,7 @@ TRACED = ("ls_structured_output_format", "structured_output_format")
 """Names that LangChain takes out of a call itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One call, ready to be sent, and how to read its answer."""
 
     target: calls.Target
