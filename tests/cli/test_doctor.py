@@ -495,8 +495,9 @@ def test_software_with_a_wrong_password(environment: dict[str, str]) -> None:
     assert "iam/apikeys" not in steps["token"]["advice"]
 
 
-def test_no_runtime(server: LocalServer, environment: dict[str, str]) -> None:
-    refusal = Status(403, "no_associated_service_instance", "project_id has no WML instance")
+@pytest.mark.parametrize("code", ["no_associated_service_instance_error", "no_associated_service_instance"])
+def test_no_runtime(server: LocalServer, environment: dict[str, str], code: str) -> None:
+    refusal = Status(403, code, "project_id has no WML instance")
     server.emulator.faults.add(refusal, path="text/chat")
     steps = diagnosis(**environment)
     assert steps["chat"]["advice"].startswith("Associate a watsonx.ai Runtime instance with the project")

@@ -251,6 +251,21 @@ def test_every_known_code_has_a_next_step(code: str) -> None:
     assert str(error) == f"HTTP 400 {code}: m. {error.hint}"
 
 
+# As users of the service quote it: IBM/watsonx-ai-samples issue 90 (the gateway's family) and 403 answers of text/chat.
+WITHOUT_RUNTIME = "project_id 63dc4cf1 is not associated with a WML instance"
+
+
+@pytest.mark.parametrize("code", ["no_associated_service_instance_error", "no_associated_service_instance"])
+@pytest.mark.parametrize("family", ["errors", "error"])
+def test_a_project_without_a_runtime_is_told_what_to_associate(code: str, family: str) -> None:
+    item = {"code": code, "message": WITHOUT_RUNTIME}
+    error = from_response(403, {}, json.dumps({family: [item] if family == "errors" else item}).encode())
+    assert (type(error), error.code) == (Unauthorized, code)
+    assert error.hint == (
+        "Associate a watsonx.ai Runtime instance with the project (project > Manage > Services & integrations)"
+    )
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 429])
 def test_statuses_have_a_next_step_too(status: int) -> None:
     assert from_response(status, {}, b"{}").hint == errors._HINTS_BY_STATUS[status]

@@ -16,7 +16,12 @@ from wx_integrations.core.wire.text import ModelSpec
 KEYS_PAGE = "https://cloud.ibm.com/iam/apikeys"
 OF_OTHERS = ("WATSONX_MAX_RETRIES", "WATSONX_DELAY_TIME", "WATSONX_RETRY_STATUS_CODES")
 """Variables of IBM's SDK that this package does not read."""
-_SAID_ENOUGH = ("no_associated_service_instance", "token_quota_reached", "authentication_token_expired")
+_SAID_ENOUGH = (
+    "no_associated_service_instance",
+    "no_associated_service_instance_error",
+    "token_quota_reached",
+    "authentication_token_expired",
+)
 """Refusals whose own hint is the cure."""
 _WHERE = {
     "api_key": f"Create a key at {KEYS_PAGE}",

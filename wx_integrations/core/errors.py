@@ -290,6 +290,8 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
     429: RateLimited,
 }
 
+_NO_RUNTIME = "Associate a watsonx.ai Runtime instance with the project (project > Manage > Services & integrations)"
+
 _HINTS_BY_CODE = {
     "BXNIM0415E": "Check api_key (WATSONX_API_KEY): IBM Cloud does not know this key",
     "authentication_token_expired": "Give a fresh token (WATSONX_TOKEN), or an api_key so that tokens renew themselves",
@@ -298,8 +300,8 @@ _HINTS_BY_CODE = {
     "`wx models` lists what yours serves",
     "model_no_support_for_function": "This model cannot do that; choose one whose functions include it (`wx models`)",
     "token_quota_reached": "The plan's token quota is used up; wait for the next period or change the plan",
-    "no_associated_service_instance": "Associate a watsonx.ai Runtime instance with the project "
-    "(project > Manage > Services & integrations)",
+    "no_associated_service_instance": _NO_RUNTIME,
+    "no_associated_service_instance_error": _NO_RUNTIME,
     "authorization_rejected": "Check that this user may use the project or space",
     "user_authorization_failed": "Check that this user may use the project or space",
     "rate_limit_reached_requests": "Send fewer requests at a time, or wait as long as retry_after says",
