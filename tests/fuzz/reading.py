@@ -238,11 +238,15 @@ def gateway_embeddings(data: dict[str, Any]) -> Facts:
 
 
 def rerank(data: dict[str, Any]) -> Facts:
-    for name in ("model_id", "model_version", "query"):
-        optional(data, name, text)
-    about({"system": data.get("system")})
     places = [(whole(row.get("index")), number(row.get("score"))) for row in objects(data.get("results"))]
-    return {"places": places, "read": counted(data, "input_token_count")}
+    facts = {"places": places, "read": counted(data, "input_token_count")}
+    try:
+        for name in ("model_id", "model_version", "query"):
+            optional(data, name, text)
+        about({"system": data.get("system")})
+    except Wrong:
+        raise Unsure("only the places are needed") from None
+    return facts
 
 
 def tokenization(data: dict[str, Any]) -> Facts:

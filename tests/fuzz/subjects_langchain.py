@@ -28,6 +28,7 @@ from wx_integrations.langchain import (
     WatsonxWarning,
 )
 
+ADD: dict[str, Any] = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
 PERSON = {"title": "Person", "type": "object", "properties": {"name": {"type": "string"}}}
 
 
@@ -73,6 +74,7 @@ class LangChainSubjects:
     def _chats(self) -> list[Subject]:
         model = self._made(ChatWatsonx)
         shaped = model.with_structured_output(PERSON, method="json_schema")
+        written = self._made(ChatWatsonx, recover_tool_calls=True).bind_tools([ADD])
 
         async def added() -> Any:
             return _whole([chunk async for chunk in model.astream("hi")])
@@ -88,6 +90,18 @@ class LangChainSubjects:
                 _all_choices,
             ),
             *self._pair("stream", "chat_stream", _message, _streamed, lambda: _whole(list(model.stream("hi"))), added),
+            Subject(
+                "LC written calls",
+                frozenset({"chat"}),
+                lambda: _message(written.invoke("hi")),
+                lambda facts: {**_first_choice(facts), "text": ANYTHING, "calls": ANYTHING},
+            ),
+            Subject(
+                "LC written calls streamed",
+                frozenset({"chat_stream"}),
+                lambda: _message(_whole(list(written.stream("hi")))),
+                lambda facts: {**_streamed(facts), "text": ANYTHING, "calls": ANYTHING},
+            ),
             Subject(
                 "LC structured",
                 frozenset({"chat"}),

@@ -86,6 +86,7 @@ ANSWERS: dict[str, tuple[Kind, bytes]] = {
     ),
     "a megabyte of space as a tool's output": ("tool_run", b'{"output": "%s"}' % (b" " * 1_000_000)),
     "a megabyte of lines as a tool's output": ("tool_run", b'{"output": "%s"}' % (b"\\n" * 500_000)),
+    "a tool with a zero byte in its name": ("tool_list", b'{"resources": [{"name": "a\\u0000b", "description": "d"}]}'),
     "vectors that are never closed": ("embeddings", b'{"results": [' + b'{"embedding": [' * 60_000),
     "a fence before a megabyte of lines": (
         "chat",
@@ -139,4 +140,4 @@ def test_it_is_read_rightly_or_refused(campaign: Campaign, what: str) -> None:
     campaign.figures.findings.clear()
     campaign.try_case(Case(Seed(what, kind, answer), answer, "found"))
     assert [str(finding) for finding in campaign.figures.findings] == []
-    assert campaign.figures.runs - before >= 4
+    assert campaign.figures.runs - before >= 3

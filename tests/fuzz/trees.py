@@ -95,6 +95,11 @@ STRANGE_TEXTS = (
     "y" * 5000,
     '{"a": 1}' + " " * 5000 + "x",
     "<think>" * 50,
+    "<think>why</think>because",
+    '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>',
+    '<tool_call>[{"name": "add", "arguments": "{\\"a\\": 1}"}, {"name": 7}]</tool_call> and more',
+    '<tool_call>{"name": "add", "arguments": ' + "[" * 5000,
+    "<tool_call>" * 500,
     "\n" * 5000,
 )
 STRANGE_VALUES: tuple[Any, ...] = (
