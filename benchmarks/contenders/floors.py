@@ -1,0 +1,82 @@
+"""What the frameworks themselves cost: models that answer without HTTP.
+
+Added to raw httpx they are the floor, what an adapter that costs nothing would
+cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from benchmarks.contenders.contender import QUESTION, TOOL, Contender
+from benchmarks.contenders.raw import RawHttpx
+
+
+class LangChainFloor(Contender):
+    name = "langchain-noop"
+    title = "LangChain's no-op model"
+    environment = "langchain"
+    kind = "floor"
+    imports = f"{RawHttpx.imports}\nfrom benchmarks.noop.langchain import NoOp\n"
+    construct = f"{RawHttpx.construct}\nnoop = NoOp()"
+    call = f"noop.invoke(QUESTION).content and {RawHttpx.call}"
+
+    def build(self) -> Any:
+        return self.names["NoOp"]()
+
+    def chat(self) -> str:
+        text: str = self.model.invoke(QUESTION).content
+        return text
+
+    async def achat(self) -> str:
+        text: str = (await self.model.ainvoke(QUESTION)).content
+        return text
+
+    def batch(self, count: int, threads: int) -> list[str]:
+        return [answer.content for answer in self.model.batch([QUESTION] * count, {"max_concurrency": threads})]
+
+    def stream(self) -> Iterator[str]:
+        return (chunk.content for chunk in self.model.stream(QUESTION))
+
+    async def astream(self) -> AsyncIterator[str]:
+        async for chunk in self.model.astream(QUESTION):
+            yield chunk.content
+
+    def stream_tools(self) -> Iterator[Any]:
+        return iter(self.model.bind(tools=[TOOL]).stream(QUESTION))
+
+
+class LlamaIndexFloor(Contender):
+    name = "llamaindex-noop"
+    title = "LlamaIndex's no-op model"
+    environment = "llamaindex"
+    kind = "floor"
+    imports = f"{RawHttpx.imports}\nfrom benchmarks.noop.llamaindex import NoOp, NoOpEmbedding, ask\n"
+    construct = f"{RawHttpx.construct}\nnoop = NoOp()"
+    call = f"noop.chat(ask(QUESTION)).message.content and {RawHttpx.call}"
+
+    def build(self) -> Any:
+        return self.names["NoOp"]()
+
+    def chat(self) -> str:
+        text: str = self.model.chat(self.names["ask"](QUESTION)).message.content
+        return text
+
+    async def achat(self) -> str:
+        text: str = (await self.model.achat(self.names["ask"](QUESTION))).message.content
+        return text
+
+    def stream(self) -> Iterator[str]:
+        return (answer.delta for answer in self.model.stream_chat(self.names["ask"](QUESTION)))
+
+    async def astream(self) -> AsyncIterator[str]:
+        async for answer in await self.model.astream_chat(self.names["ask"](QUESTION)):
+            yield answer.delta
+
+    def stream_tools(self) -> Iterator[Any]:
+        return iter(self.model.stream_chat(self.names["ask"](QUESTION), tools=[TOOL]))
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        vectors: list[list[float]] = self.names["NoOpEmbedding"](embed_batch_size=1000).get_text_embedding_batch(texts)
+        return vectors

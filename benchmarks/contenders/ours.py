@@ -1,0 +1,153 @@
+"""This package: its core client, and its adapters for both frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from functools import cached_property
+from typing import Any
+
+from benchmarks.contenders.contender import MODEL, QUESTION, TOOL, Contender
+
+_WHERE = "url=URL, api_key=KEY, project_id=PROJECT"
+
+
+class Ours(Contender):
+    """What both adapters share."""
+
+    kind = "ours"
+    adapters: str
+
+    def made(self, expression: str) -> Any:
+        """Return an adapter made of the usual settings: `made("WatsonxRerank(top_n=5, ")`."""
+        exec(f"from {self.adapters} import *", self.names)
+        return eval(f"{expression}model_id=MODEL, {_WHERE})", self.names)
+
+
+class OursCore(Contender):
+    name = "ours-core"
+    title = "wx_integrations, the client"
+    environment = "plain"
+    kind = "ours"
+    imports = (
+        "from wx_integrations import Client, calls\nfrom wx_integrations.core.wire.chat import ChatRequest, UserMessage"
+    )
+    construct = f"model = Client({_WHERE})"
+    call = (
+        "model.run(calls.chat(calls.Model(MODEL, PROJECT), ChatRequest(messages=[UserMessage(content=QUESTION)]))).text"
+    )
+
+
+class OursLangChain(Ours):
+    name = "ours-langchain"
+    title = "wx_integrations.langchain"
+    environment = "langchain"
+    floor = "langchain-noop"
+    adapters = "wx_integrations.langchain"
+    imports = "from wx_integrations.langchain import ChatWatsonx"
+    construct = f"model = ChatWatsonx(model_id=MODEL, {_WHERE})"
+    call = "model.invoke(QUESTION).content"
+
+    @cached_property
+    def tooled(self) -> Any:
+        return self.model.bind_tools([TOOL])
+
+    @cached_property
+    def embeddings(self) -> Any:
+        return self.made("WatsonxEmbeddings(")
+
+    @cached_property
+    def reranker(self) -> Any:
+        return self.made("WatsonxRerank(")
+
+    def chat(self) -> str:
+        text: str = self.model.invoke(QUESTION).content
+        return text
+
+    async def achat(self) -> str:
+        text: str = (await self.model.ainvoke(QUESTION)).content
+        return text
+
+    def batch(self, count: int, threads: int) -> list[str]:
+        return [answer.content for answer in self.model.batch([QUESTION] * count, {"max_concurrency": threads})]
+
+    def stream(self) -> Iterator[str]:
+        return (chunk.content for chunk in self.model.stream(QUESTION))
+
+    async def astream(self) -> AsyncIterator[str]:
+        async for chunk in self.model.astream(QUESTION):
+            yield chunk.content
+
+    def stream_tools(self) -> Iterator[Any]:
+        return iter(self.tooled.stream(QUESTION))
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        vectors: list[list[float]] = self.embeddings.embed_documents(texts)
+        return vectors
+
+    def rerank(self, texts: list[str]) -> list[tuple[int, float]]:
+        return [(item["index"], item["relevance_score"]) for item in self.reranker.rerank(texts, QUESTION)]
+
+    def count_tokens(self, text: str) -> int:
+        count: int = self.model.get_num_tokens(text)
+        return count
+
+
+class OursLlamaIndex(Ours):
+    name = "ours-llamaindex"
+    title = "wx_integrations.llamaindex"
+    environment = "llamaindex"
+    floor = "llamaindex-noop"
+    adapters = "wx_integrations.llamaindex"
+    imports = "from llama_index.core.llms import ChatMessage\nfrom wx_integrations.llamaindex import WatsonxLLM"
+    construct = f"model = WatsonxLLM(model_id=MODEL, {_WHERE})"
+    call = "model.chat([ChatMessage(content=QUESTION)]).message.content"
+
+    def asked(self) -> list[Any]:
+        return [self.names["ChatMessage"](content=QUESTION)]
+
+    @cached_property
+    def embeddings(self) -> Any:
+        return self.made("WatsonxEmbeddings(")
+
+    @cached_property
+    def reranker(self) -> Any:
+        return self.made("WatsonxRerank(")
+
+    def chat(self) -> str:
+        text: str = self.model.chat(self.asked()).message.content
+        return text
+
+    async def achat(self) -> str:
+        text: str = (await self.model.achat(self.asked())).message.content
+        return text
+
+    def stream(self) -> Iterator[str]:
+        return (answer.delta for answer in self.model.stream_chat(self.asked()))
+
+    async def astream(self) -> AsyncIterator[str]:
+        async for answer in await self.model.astream_chat(self.asked()):
+            yield answer.delta
+
+    def stream_tools(self) -> Iterator[Any]:
+        return iter(self.model.stream_chat(self.asked(), tools=[TOOL]))
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        vectors: list[list[float]] = self.embeddings.get_text_embedding_batch(texts)
+        return vectors
+
+    def rerank(self, texts: list[str]) -> list[tuple[int, float]]:
+        return ranked_nodes(self.reranker, texts)
+
+    def count_tokens(self, text: str) -> int:
+        return len(self.model.tokenizer(text))
+
+
+def ranked_nodes(reranker: Any, texts: list[str]) -> list[tuple[int, float]]:
+    """Rank texts with a LlamaIndex postprocessor."""
+    from llama_index.core.schema import NodeWithScore, TextNode
+
+    nodes = [NodeWithScore(node=TextNode(text=text, id_=str(place))) for place, text in enumerate(texts)]
+    return [(int(node.node_id), node.score) for node in reranker.postprocess_nodes(nodes, query_str=QUESTION)]
+
+
+__all__ = ["MODEL", "OursCore", "OursLangChain", "OursLlamaIndex", "ranked_nodes"]

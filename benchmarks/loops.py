@@ -1,0 +1,199 @@
+"""What is done with a contender and timed, inside the process that holds it.
+
+Each loop returns how much it did (calls, events, texts) and what it saw; the
+worker adds CPU and wall time. Answers are checked, so that nobody wins by
+doing less.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from benchmarks.answers import TEXT
+from benchmarks.contenders.contender import Contender
+
+Seen = dict[str, float]
+Loop = Callable[..., tuple[int, Seen]]
+
+
+class Meter:
+    """CPU seconds (of all threads) and wall seconds since it was made."""
+
+    def __init__(self) -> None:
+        self.cpu, self.wall = time.process_time(), time.perf_counter()
+
+    def read(self) -> Seen:
+        return {"cpu": time.process_time() - self.cpu, "wall": time.perf_counter() - self.wall}
+
+
+def chat(contender: Any, runner: asyncio.Runner, calls: int) -> tuple[int, Seen]:
+    """Ask one question after another."""
+    ask = contender.chat
+    for _ in range(calls):
+        answer = ask()
+    assert answer == TEXT, answer
+    return calls, {}
+
+
+def achat(contender: Any, runner: asyncio.Runner, calls: int, concurrency: int) -> tuple[int, Seen]:
+    """Ask in `concurrency` coroutines, each one question after another."""
+
+    async def asker() -> None:
+        for _ in range(calls // concurrency):
+            answer = await contender.achat()
+            assert answer == TEXT, answer
+
+    async def together() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(asker())
+
+    runner.run(together())
+    return calls // concurrency * concurrency, {}
+
+
+def batch(contender: Any, runner: asyncio.Runner, calls: int, threads: int) -> tuple[int, Seen]:
+    """Ask in threads."""
+    found = contender.batch(calls, threads)
+    assert found == [TEXT] * calls
+    return calls, {}
+
+
+def stream(contender: Any, runner: asyncio.Runner, events: int) -> tuple[int, Seen]:
+    """Read a stream."""
+    count = sum(piece == "tok " for piece in contender.stream())
+    assert count == events, count
+    return events, {}
+
+
+def astream(contender: Any, runner: asyncio.Runner, events: int) -> tuple[int, Seen]:
+    """Read a stream in a coroutine."""
+
+    async def read() -> int:
+        count = 0
+        async for piece in contender.astream():
+            count += piece == "tok "
+        return count
+
+    count = runner.run(read())
+    assert count == events, count
+    return events, {}
+
+
+def stream_tools(contender: Any, runner: asyncio.Runner, events: int) -> tuple[int, Seen]:
+    """Read a stream of tool calls."""
+    count = sum(1 for _ in contender.stream_tools())
+    assert count >= events, count
+    return events, {}
+
+
+# --------------------------------------------------------------------------- when things arrive
+
+
+def dribble(contender: Any, runner: asyncio.Runner, events: int) -> tuple[int, Seen]:
+    """Read a stream with pauses; each piece says when it was written, by this machine's one monotonic clock."""
+    late = [time.monotonic() - float(piece) for piece in contender.stream() if piece and piece.strip()]
+    return _lateness(late, events)
+
+
+def adribble(contender: Any, runner: asyncio.Runner, events: int) -> tuple[int, Seen]:
+    """The same in a coroutine."""
+
+    async def read() -> list[float]:
+        return [time.monotonic() - float(piece) async for piece in contender.astream() if piece and piece.strip()]
+
+    return _lateness(runner.run(read()), events)
+
+
+def _lateness(late: list[float], events: int) -> tuple[int, Seen]:
+    assert len(late) == events, len(late)
+    return events, {"first_late": late[0], "median_late": sorted(late)[len(late) // 2], "most_late": max(late)}
+
+
+def held(contender: Any, runner: asyncio.Runner, events: int) -> tuple[int, Seen]:
+    """Read a stream while a task ticks: the longest time between two ticks is how long the loop was held.
+
+    Wall time, and CPU time of this thread: only the second is honest on a busy machine,
+    only the first sees waiting inside a synchronous call.
+    """
+    ticks: list[tuple[float, float]] = []
+
+    async def tick() -> None:
+        while True:
+            ticks.append((time.perf_counter(), time.thread_time()))
+            await asyncio.sleep(0)
+
+    async def read() -> int:
+        ticker = asyncio.create_task(tick())
+        await asyncio.sleep(0)
+        count = 0
+        async for piece in contender.astream():
+            count += piece == "tok "
+        ticker.cancel()
+        return count
+
+    count = runner.run(read())
+    assert count == events, count
+    gaps = [(later[0] - earlier[0], later[1] - earlier[1]) for earlier, later in itertools.pairwise(ticks)]
+    return events, {"held_wall": max(gap[0] for gap in gaps), "held_cpu": max(gap[1] for gap in gaps)}
+
+
+# --------------------------------------------------------------------------- many texts
+
+
+def embed(contender: Any, runner: asyncio.Runner, texts: int, dimension: int) -> tuple[int, Seen]:
+    """Embed many texts."""
+    vectors = contender.embed(texts_of(texts))
+    assert len(vectors) == texts
+    assert len(vectors[0]) == len(vectors[-1]) == dimension
+    return texts, {}
+
+
+def rerank(contender: Any, runner: asyncio.Runner, texts: int, times: int) -> tuple[int, Seen]:
+    """Rank passages."""
+    passages = texts_of(texts)
+    for _ in range(times):
+        found = contender.rerank(passages)
+    assert found[0] == (0, 9.5), found[0]
+    assert len(found) == texts
+    return texts * times, {}
+
+
+def count_tokens(contender: Any, runner: asyncio.Runner, calls: int, texts: int) -> tuple[int, Seen]:
+    """Count the tokens of a few texts again and again, as a splitter or a memory does."""
+    known = texts_of(texts)
+    for number in range(calls):
+        assert contender.count_tokens(known[number % texts]) == 11
+    return calls, {}
+
+
+def texts_of(count: int) -> list[str]:
+    """Return texts of a usual passage's length."""
+    return [
+        f"text number {number}, with some more words to be of the usual length of a passage" for number in range(count)
+    ]
+
+
+LOOPS: dict[str, Loop] = {
+    loop.__name__: loop
+    for loop in (
+        chat,
+        achat,
+        batch,
+        stream,
+        astream,
+        stream_tools,
+        dribble,
+        adribble,
+        held,
+        embed,
+        rerank,
+        count_tokens,
+    )
+}
+
+__all__ = ["LOOPS", "AsyncIterator", "Contender", "Iterator", "Meter"]

@@ -1,0 +1,1 @@
+"""Models without HTTP, one per framework: no cost but the framework's."""

@@ -1,0 +1,45 @@
+"""A chat model of LangChain that answers without asking anybody."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+
+class NoOp(BaseChatModel):
+    """Says the same, in one piece or in `events` pieces."""
+
+    text: str = "The 2020 World Series was played in Arlington, Texas, with no fans in attendance."
+    events: int = 10_000
+
+    @property
+    def _llm_type(self) -> str:
+        return "noop"
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(content=self.text))])
+
+    async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(content=self.text))])
+
+    def _stream(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        for number in range(self.events):
+            yield self._chunk(number, kwargs)
+
+    async def _astream(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for number in range(self.events):
+            yield self._chunk(number, kwargs)
+
+    def _chunk(self, number: int, kwargs: dict[str, Any]) -> ChatGenerationChunk:
+        if not kwargs.get("tools"):
+            return ChatGenerationChunk(message=AIMessageChunk(content="tok ", id="chatcmpl-1"))
+        piece = {"index": 0, "id": None, "name": None, "args": ", 7", "type": "tool_call_chunk"}
+        return ChatGenerationChunk(message=AIMessageChunk(content="", id="chatcmpl-1", tool_call_chunks=[piece]))

@@ -1,0 +1,86 @@
+"""A model of LlamaIndex that answers without asking anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseGen,
+    LLMMetadata,
+    MessageRole,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.custom import CustomLLM
+
+TEXT = "The 2020 World Series was played in Arlington, Texas, with no fans in attendance."
+
+
+def ask(text: str) -> list[ChatMessage]:
+    """Return a conversation of one question."""
+    return [ChatMessage(content=text)]
+
+
+class NoOp(CustomLLM):
+    """Says the same, in one piece or in `events` pieces."""
+
+    events: int = 10_000
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(is_chat_model=True)
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=TEXT))
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=TEXT))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        def responses() -> ChatResponseGen:
+            whole = ""
+            for _ in range(self.events):
+                whole += "tok "
+                yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=whole), delta="tok ")
+
+        return responses()
+
+    @llm_chat_callback()
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        async def responses() -> ChatResponseAsyncGen:
+            whole = ""
+            for _ in range(self.events):
+                whole += "tok "
+                yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=whole), delta="tok ")
+
+        return responses()
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        return CompletionResponse(text=TEXT)
+
+    @llm_completion_callback()
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        return iter([CompletionResponse(text=TEXT, delta=TEXT)])  # type: ignore[return-value]
+
+
+class NoOpEmbedding(BaseEmbedding):
+    """Gives every text the same vector."""
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return [0.0] * 768
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return [0.0] * 768
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return [0.0] * 768

@@ -1,0 +1,137 @@
+"""Contenders next to each other: each in its own process, round by round, in rotating order.
+
+A ratio is taken inside a round, so that what slows the machine for a while
+slows both sides of it. A turn during which other processes used more than 5 %
+of the contender's core is repeated, at most three times, and the quietest is
+kept, not the fastest. Nothing is subtracted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.contenders import CONTENDERS
+from benchmarks.environments import ROOT, python, variables
+from benchmarks.fixture import Fixture
+from benchmarks.tasks import Task
+
+Reading = dict[str, Any]
+NOISE = 0.05
+TURNS = 4
+
+
+def cores() -> tuple[int | None, int | None]:
+    """Return the contenders' core and the service's; None where there is only one, or no pinning."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None, None
+    allowed = sorted(os.sched_getaffinity(0))
+    return (allowed[0], allowed[1]) if len(allowed) > 1 else (None, None)
+
+
+class Worker:
+    """One contender's process."""
+
+    def __init__(self, name: str, fixture: Fixture) -> None:
+        core, _ = cores()
+        place = json.dumps(asdict(fixture.place))
+        command = [
+            python(CONTENDERS[name].environment),
+            "-m",
+            "benchmarks.worker",
+            name,
+            str("-" if core is None else core),
+        ]
+        self.process = subprocess.Popen(
+            [*command, place],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if os.environ.get("WX_BENCHMARKS_LOUD") else subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+            env=variables() | {"SSL_CERT_FILE": fixture.place.ca},
+        )
+
+    def run(self, loop: str, options: dict[str, Any]) -> Reading:
+        """Run a loop once and return what was read."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"loop": loop, "options": options}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else {"error": f"the process ended with {self.process.wait()}"}
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Race:
+    """Runs tasks; the contenders' processes live as long as this does."""
+
+    def __init__(self, fixture: Fixture, *, quick: bool, rounds: int, only: frozenset[str]) -> None:
+        self.fixture = fixture
+        self.quick = quick
+        self.rounds = rounds
+        self.only = only
+        self.workers: dict[str, Worker] = {}
+
+    def run(self, task: Task) -> list[dict[str, Reading]]:
+        """Return the readings of each round by contender; who failed in the warm-up is not asked again."""
+        names = task.contenders(self.only)
+        found: list[dict[str, Reading]] = []
+        failed: dict[str, Reading] = {}
+        for number in range(-1, min(self.rounds, task.rounds)):  # the first is the warm-up
+            readings: dict[str, Reading] = {}
+            places = [name for name in names if name not in failed]
+            turn = number % max(1, len(places))
+            for name in places[turn:] + places[:turn]:
+                reading = self.turn(task, name, patient=number >= 0 and not self.quick)
+                if "error" in reading:
+                    print(f"{task.name}: {name} failed\n{reading['error']}", file=sys.stderr, flush=True)
+                    failed[name] = reading
+                readings[name] = reading
+            if number >= 0:
+                found.append(readings | failed)
+        return found
+
+    def turn(self, task: Task, name: str, *, patient: bool) -> Reading:
+        """Return a contender's reading, the quietest of some if the machine is busy."""
+        best: Reading = {}
+        for _ in range(TURNS if patient else 1):
+            reading = self.once(task, name)
+            if "error" in reading:
+                return reading
+            if not best or reading["others"] < best["others"]:
+                best = reading
+            if best["others"] <= NOISE:
+                break
+        return best
+
+    def once(self, task: Task, name: str) -> Reading:
+        self.fixture.set(**task.behaviour)
+        options = task.options | (task.quick if self.quick else {})
+        worker = self.workers.get(name) or Worker(name, self.fixture)
+        reading = worker.run(task.loop, options)
+        if task.fresh or "error" in reading:
+            worker.close()
+            self.workers.pop(name, None)
+        else:
+            self.workers[name] = worker
+        if "error" in reading:
+            return reading
+        counts = self.fixture.counts()
+        return reading | {
+            "requests": sum(counts["requests"].values()),
+            "opened": counts["opened"],
+            "most_in_flight": counts["most_in_flight"],
+        }
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.close()
+        self.workers.clear()
