@@ -83,6 +83,7 @@ def test_good_texts_pass() -> None:
     check_texts(["a", " b "], "texts", allow_empty=False)
     check_texts(["", " "], "texts", allow_empty=True)
     check_texts([], "texts", allow_empty=False)
+    check_texts(["é漢\U0001f600", "a"], "texts", allow_empty=False)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,11 @@ def test_good_texts_pass() -> None:
             [" "] * 7,
             "; ".join(f"documents[{n}] is empty" for n in range(5))
             + "; and 2 more. Leave it out, or set empty='send' to leave it to the service",
+        ),
+        (
+            ["é", "a\ud83d", ""],
+            "documents[1] holds half of a surrogate pair, which is no character; documents[2] is empty. "
+            "Decode it with errors='replace', or leave it out",
         ),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -410,3 +411,29 @@ def test_a_page_of_the_model_list() -> None:
     assert [function.id for function in spec.functions or ()] == ["text_chat"]
     assert spec.model_limits is not None
     assert spec.model_limits.max_sequence_length == 131072
+
+
+# --------------------------------------------------------------------------- what JSON cannot carry
+
+HALF = "a\ud83d"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: calls.chat(GATEWAY, ChatRequest(messages=[UserMessage(content=HALF)])),
+        lambda: calls.chat_stream(Model("m", PROJECT), ChatRequest(messages=[UserMessage(content=HALF)])),
+        lambda: calls.generate(DEPLOYMENT, GenerationRequest(input=HALF)),
+        lambda: calls.generate_stream(GATEWAY, GenerationRequest(input=HALF)),
+        lambda: calls.embed(Model("m", PROJECT), ["b", HALF]),
+        lambda: calls.rerank(Model("m", PROJECT), HALF, ["b"]),
+        lambda: calls.rerank(Model("m", PROJECT), "b", [HALF]),
+        lambda: calls.tokenize(Model("m", PROJECT), HALF),
+        lambda: calls.run_tool("Wikipedia", HALF),
+        lambda: calls.run_tool("Wikipedia", {"query": HALF}),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_before_anything_is_sent(make: Callable[[], object]) -> None:
+    with pytest.raises(ConfigurationError, match="half of a surrogate pair") as raised:
+        make()
+    assert raised.value.__cause__ is None

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from wx_integrations.core.calls.values import encode
 from wx_integrations.core.wire import chat, gateway, service, shapes, text
 from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion
 
@@ -246,7 +247,7 @@ def test_a_schemas_own_nulls_survive() -> None:
 @given(st.text())
 def test_any_text_reaches_the_wire_as_utf_8(said: str) -> None:
     request = ChatRequest(messages=[chat.UserMessage(content=said)])
-    assert json.loads(shapes.encode(request.to_wire())) == {"messages": [{"role": "user", "content": said}]}
+    assert json.loads(encode(request.to_wire())) == {"messages": [{"role": "user", "content": said}]}
 
 
 # --------------------------------------------------------------------------- what is received

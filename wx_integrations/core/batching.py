@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from wx_integrations.core.calls.values import HALF
 from wx_integrations.core.errors import ConfigurationError
 
 MAX_TEXTS = 1000
@@ -171,11 +172,25 @@ def flaw_of(text: Any, index: int, name: str, *, allow_empty: bool) -> Configura
         return ConfigurationError(f"{name}[{index}] is {type(text).__name__}, not text", field=name)
     if not allow_empty and (not text or text.isspace()):
         return ConfigurationError(f"{name}[{index}] is empty", hint=_HINT, field=name)
+    if not _is_characters(text):
+        hint = "Decode it with errors='replace', or leave it out"
+        return ConfigurationError(f"{name}[{index}] holds {HALF}", hint=hint, field=name)
     return None
 
 
+def _is_characters(text: str) -> bool:
+    """Whether UTF-8 can write a text."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_texts(texts: Sequence[Any], name: str, *, allow_empty: bool) -> None:
-    """Refuse what is no list of texts, and empty texts unless allowed.
+    """Refuse what is no list of texts, what UTF-8 cannot write, and empty texts unless allowed.
 
     Raises:
         ConfigurationError: names the first indices.
@@ -184,12 +199,14 @@ def check_texts(texts: Sequence[Any], name: str, *, allow_empty: bool) -> None:
         raise ConfigurationError(
             f"{name} is a single {type(texts).__name__}", hint=f"Give a list of texts: {name}=[...]", field=name
         )
-    if set(map(type, texts)) <= {str} and (allow_empty or not ("" in texts or any(map(str.isspace, texts)))):
+    if (
+        set(map(type, texts)) <= {str}
+        and (allow_empty or not ("" in texts or any(map(str.isspace, texts))))
+        and all(map(_is_characters, texts))
+    ):
         return
     flaws = []
     for index, text in enumerate(texts):
-        if isinstance(text, str) and text and (allow_empty or not text.isspace()):
-            continue
         flaw = flaw_of(text, index, name, allow_empty=allow_empty)
         if flaw is not None:
             flaws.append((index, flaw))

@@ -8,9 +8,8 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from wx_integrations.core.calls.values import Call
+from wx_integrations.core.calls.values import Call, encode
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.wire.shapes import encode
 from wx_integrations.core.wire.tools import ToolRunAnswer, ToolRunRequest, UtilityTool, UtilityTools
 
 _TOOLS = "/wx/v1-beta/utility_agent_tools"

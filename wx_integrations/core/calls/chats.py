@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from wx_integrations.core.calls.targets import Gateway, Target
-from wx_integrations.core.calls.values import Call, StreamCall
+from wx_integrations.core.calls.values import Call, StreamCall, encode
 from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion
-from wx_integrations.core.wire.shapes import encode
 
 
 def chat(target: Target, request: ChatRequest) -> Call[Completion]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wx_integrations.core.calls.targets import Gateway, Target
-from wx_integrations.core.calls.values import Call, StreamCall
+from wx_integrations.core.calls.values import Call, StreamCall, encode
 from wx_integrations.core.wire import gateway
-from wx_integrations.core.wire.shapes import encode
 from wx_integrations.core.wire.text import (
     EmbeddingParameters,
     Embeddings,

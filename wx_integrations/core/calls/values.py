@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from wx_integrations.core.errors import ConfigurationError
 
 T = TypeVar("T")
 Host = Literal["ml", "platform"]
@@ -56,3 +60,22 @@ class StreamCall(Generic[T]):
     host: ClassVar[Host] = "ml"
     generates: ClassVar[bool] = True
     query: ClassVar[None] = None
+
+
+HALF = "half of a surrogate pair, which is no character"
+"""What a decoder with errors="surrogateescape" and some tokenizers leave in a text; UTF-8 cannot write it."""
+
+
+def encode(body: dict[str, Any]) -> bytes:
+    """Return a body as UTF-8 JSON.
+
+    Raises:
+        ConfigurationError: a text in it is none, or something is no JSON; nothing was sent.
+    """
+    try:
+        return to_json(body)
+    except PydanticSerializationError as error:
+        if "surrogates" not in str(error):
+            raise ConfigurationError("something in the request is no JSON") from None
+        hint = "Decode it with errors='replace', or leave it out"
+        raise ConfigurationError(f"a text holds {HALF}", hint=hint) from None

@@ -12,7 +12,6 @@ each class and subclass.
 from typing import Any, TypeVar
 
 from pydantic import VERSION, BaseModel, ConfigDict
-from pydantic_core import to_json
 
 ON_FIRST_USE = tuple(int(part) for part in VERSION.split(".")[:2]) >= (2, 12)
 """Whether shapes are built when first used; before pydantic 2.12 threads could get in each other's way."""
@@ -54,8 +53,3 @@ class Received(BaseModel):
 
 SentT = TypeVar("SentT", bound=Sent)
 ReceivedT = TypeVar("ReceivedT", bound=Received)
-
-
-def encode(body: dict[str, Any]) -> bytes:
-    """Return a body as UTF-8 JSON."""
-    return to_json(body)
