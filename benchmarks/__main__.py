@@ -18,6 +18,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.environments import SUITE, prepare
 from benchmarks.fixture import running
 from benchmarks.race import Race, cores
+from benchmarks.readings import Readings
 from benchmarks.report import table
 from benchmarks.tasks import TASKS
 
@@ -37,7 +38,7 @@ def main() -> None:
         race = Race(fixture, quick=options.quick, rounds=2 if options.quick else options.rounds, only=only)
         try:
             for task in tasks:
-                print(table(task, race.run(task)), flush=True)
+                print(table(Readings(task.name, race.run(task))), flush=True)
         finally:
             race.close()
 

@@ -8,13 +8,15 @@ doing less.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
+import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.answers import TEXT
-from benchmarks.contenders.contender import Contender
 
 Seen = dict[str, float]
 Loop = Callable[..., tuple[int, Seen]]
@@ -89,6 +91,76 @@ def stream_tools(contender: Any, runner: asyncio.Runner, events: int) -> tuple[i
     count = sum(1 for _ in contender.stream_tools())
     assert count >= events, count
     return events, {}
+
+
+# --------------------------------------------------------------------------- objects
+
+
+def construct(contender: Any, runner: asyncio.Runner, times: int) -> tuple[int, Seen]:
+    """Build models: the first, the next ones, and what they keep in memory."""
+    first = Meter()
+    kept = [contender.build()]
+    seen = {"first_wall": first.read()["wall"]}
+    following = []
+    for _ in range(times):
+        meter = Meter()
+        kept.append(contender.build())
+        following.append(meter.read()["cpu"])
+    seen["next_cpu"] = sorted(following)[times // 2]
+    tracemalloc.start()
+    before = _traced()
+    kept += [contender.build() for _ in range(times)]
+    seen["next_bytes"] = (_traced() - before) / times
+    tracemalloc.stop()
+    return times, seen
+
+
+def first_memory(contender: Any, runner: asyncio.Runner) -> tuple[int, Seen]:
+    """Build the first model of a process and see what it keeps in memory."""
+    tracemalloc.start()
+    before = _traced()
+    kept = contender.build()
+    seen = {"first_bytes": _traced() - before}
+    tracemalloc.stop()
+    assert kept is not None
+    return 1, seen
+
+
+def _traced() -> float:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def ten(contender: Any, runner: asyncio.Runner) -> tuple[int, Seen]:
+    """Build ten models of equal settings; ask each, in both colours."""
+    tracemalloc.start()
+    before = _traced()
+    kept = [type(contender)(contender.place) for _ in range(10)]
+    for one in kept:
+        assert one.chat() == TEXT
+
+    async def ask() -> None:
+        for one in kept:
+            assert await one.achat() == TEXT
+
+    runner.run(ask())
+    contexts = sum(isinstance(one, ssl.SSLContext) for one in gc.get_objects())
+    seen = {"kept_bytes": _traced() - before, "contexts": float(contexts)}
+    tracemalloc.stop()
+    return 10, seen
+
+
+def overhead(contender: Any, runner: asyncio.Runner, calls: int) -> tuple[int, Seen]:
+    """Compare the client with bare httpx, both over a transport that answers by itself, in alternating blocks."""
+    blocks: dict[str, list[float]] = {}
+    for _ in range(10):
+        for name, ask in contender.overhead().items():
+            ask()
+            meter = Meter()
+            for _ in range(calls // 10):
+                ask()
+            blocks.setdefault(f"{name}_call", []).append(meter.read()["cpu"] / (calls // 10))
+    return calls, {name: sorted(taken)[len(taken) // 2] for name, taken in blocks.items()}
 
 
 # --------------------------------------------------------------------------- when things arrive
@@ -181,19 +253,7 @@ def texts_of(count: int) -> list[str]:
 LOOPS: dict[str, Loop] = {
     loop.__name__: loop
     for loop in (
-        chat,
-        achat,
-        batch,
-        stream,
-        astream,
-        stream_tools,
-        dribble,
-        adribble,
-        held,
-        embed,
-        rerank,
-        count_tokens,
+        *(chat, achat, batch, stream, astream, stream_tools, construct, first_memory, ten, overhead),
+        *(dribble, adribble, held, embed, rerank, count_tokens),
     )
 }
-
-__all__ = ["LOOPS", "AsyncIterator", "Contender", "Iterator", "Meter"]

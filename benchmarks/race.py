@@ -12,10 +12,12 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from benchmarks import cold
 from benchmarks.contenders import CONTENDERS
+from benchmarks.contenders.contender import Place
 from benchmarks.environments import ROOT, python, variables
 from benchmarks.fixture import Fixture
 from benchmarks.tasks import Task
@@ -36,9 +38,8 @@ def cores() -> tuple[int | None, int | None]:
 class Worker:
     """One contender's process."""
 
-    def __init__(self, name: str, fixture: Fixture) -> None:
+    def __init__(self, name: str, place: Place) -> None:
         core, _ = cores()
-        place = json.dumps(asdict(fixture.place))
         command = [
             python(CONTENDERS[name].environment),
             "-m",
@@ -47,13 +48,13 @@ class Worker:
             str("-" if core is None else core),
         ]
         self.process = subprocess.Popen(
-            [*command, place],
+            [*command, json.dumps(asdict(place))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if os.environ.get("WX_BENCHMARKS_LOUD") else subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
-            env=variables() | {"SSL_CERT_FILE": fixture.place.ca},
+            env=variables() | {"SSL_CERT_FILE": place.ca},
         )
 
     def run(self, loop: str, options: dict[str, Any]) -> Reading:
@@ -114,22 +115,31 @@ class Race:
 
     def once(self, task: Task, name: str) -> Reading:
         self.fixture.set(**task.behaviour)
-        options = task.options | (task.quick if self.quick else {})
-        worker = self.workers.get(name) or Worker(name, self.fixture)
-        reading = worker.run(task.loop, options)
-        if task.fresh or "error" in reading:
-            worker.close()
-            self.workers.pop(name, None)
-        else:
-            self.workers[name] = worker
+        reading = self.read(task, name)
         if "error" in reading:
             return reading
         counts = self.fixture.counts()
         return reading | {
             "requests": sum(counts["requests"].values()),
+            "tokens": sum(times for name, times in counts["requests"].items() if name.endswith("/token")),
             "opened": counts["opened"],
             "most_in_flight": counts["most_in_flight"],
         }
+
+    def read(self, task: Task, name: str) -> Reading:
+        """Run the task's loop in the process for it: a new program, a new worker, or the one that lives."""
+        place = replace(self.fixture.place, url=self.fixture.place.https) if task.tls else self.fixture.place
+        if task.loop in ("import", "answer"):
+            return cold.run(task.loop, name, place, cores()[0])
+        options = task.options | (task.quick if self.quick else {})
+        lasting = None if task.fresh else self.workers.pop(name, None)
+        worker = lasting or Worker(name, place)
+        reading = worker.run(task.loop, options)
+        if task.fresh or "error" in reading:
+            worker.close()
+        else:
+            self.workers[name] = worker
+        return reading
 
     def close(self) -> None:
         for worker in self.workers.values():

@@ -1,61 +1,37 @@
-"""From readings to tables: medians, and ratios taken inside each round."""
+"""From figures to Markdown."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable
-from typing import Any
-
 from benchmarks.contenders import CONTENDERS
-from benchmarks.tasks import Task
-
-Rounds = list[dict[str, dict[str, Any]]]
+from benchmarks.readings import COLUMNS, Readings
 
 
-def median(rounds: Rounds, value: Callable[[dict[str, dict[str, Any]]], float]) -> tuple[float, float, float] | None:
-    """Return median, least and most of a value over the rounds in which it exists."""
-    found = []
-    for readings in rounds:
-        try:
-            found.append(value(readings))
-        except KeyError:
-            continue
-    return (statistics.median(found), min(found), max(found)) if found else None
+def table(readings: Readings) -> str:
+    """Return a task's table."""
+    task = readings.task
+    columns = [COLUMNS[name] for name in task.columns]
+    lines = [f"### {task.title}", ""]
+    lines += [f"| {' | '.join(['', *(column.heading.format(unit=task.unit) for column in columns)])} |"]
+    lines += ["|---" * (len(columns) + 1) + "|"]
+    for name in readings.names:
+        cells = [_cell(readings, column, name) for column in task.columns]
+        lines.append(f"| {' | '.join([_title(name), *(cells if any(cells) else ['failed', *cells[1:]])])} |")
+    if task.note:
+        lines += ["", task.note]
+    return "\n".join([*lines, ""])
 
 
-def per(readings: dict[str, dict[str, Any]], name: str, what: str = "cpu") -> float:
-    """Return what one unit cost a contender, in seconds."""
-    reading = readings[name]
-    value: float = reading[what] / reading["count"]
-    return value
+def _title(name: str) -> str:
+    kind = CONTENDERS[name]
+    return f"**{kind.title}**" if kind.kind == "ours" else kind.title
 
 
-def floor_of(readings: dict[str, dict[str, Any]], name: str, what: str = "cpu") -> float:
-    """Return what one unit costs at least: raw httpx, and the framework's no-op model."""
-    floor = CONTENDERS[name].floor
-    return per(readings, "raw", what) + (per(readings, floor, what) if floor in readings else 0.0)
-
-
-def table(task: Task, rounds: Rounds) -> str:
-    """Return a task's table in Markdown."""
-    lines = [
-        f"\n### {task.title}",
-        "",
-        f"| | CPU us/{task.unit} | / raw | / floor | wall us/{task.unit} |",
-        "|---|---|---|---|---|",
-    ]
-    for name in rounds[0] if rounds else ():
-        cpu = median(rounds, lambda r, n=name: per(r, n))  # type: ignore[misc]
-        wall = median(rounds, lambda r, n=name: per(r, n, "wall"))  # type: ignore[misc]
-        if cpu is None or wall is None:
-            lines.append(f"| {CONTENDERS[name].title} | failed | | | |")
-            continue
-        raw = median(rounds, lambda r, n=name: per(r, n) / per(r, "raw"))  # type: ignore[misc]
-        floor = median(rounds, lambda r, n=name: per(r, n) / floor_of(r, n))  # type: ignore[misc]
-        cells = [CONTENDERS[name].title, f"{cpu[0] * 1e6:.1f}", _spread(raw), _spread(floor), f"{wall[0] * 1e6:.1f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _spread(value: tuple[float, float, float] | None) -> str:
-    return "" if value is None else f"{value[0]:.2f} [{value[1]:.2f}..{value[2]:.2f}]"
+def _cell(readings: Readings, column: str, name: str) -> str:
+    figure = readings.figure(column, name)
+    if figure is None:
+        return ""
+    form = COLUMNS[column].form
+    text = form.format(figure.median)
+    if COLUMNS[column].spread and len(readings.rounds) > 1 and figure.least != figure.most:
+        text += f" [{form.format(figure.least)}..{form.format(figure.most)}]"
+    return text

@@ -1,13 +1,19 @@
-"""What is measured: one value per row of the plan."""
+"""What is measured: one value for each table of the results."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS
 
 Options = dict[str, Any]
+CPU = ("cpu", "cpu/raw", "cpu/floor", "wall")
+MEMORY = ("cpu", "cpu/raw", "wall", "wall/raw", "peak", "rise")
+LATE = ("first", "late", "latest")
+SILENT = frozenset({"langchain-noop", "llamaindex-noop"})
+"""Who sends nothing, and so has nothing to wait for."""
 
 
 @dataclass(frozen=True)
@@ -17,16 +23,19 @@ class Task:
     Attributes:
         name: what it is called on the command line.
         title: the table's heading.
-        loop: the function of `loops` that does it.
+        loop: the function of `loops` that does it; `import` and `answer` are new processes, see `cold`.
         options: the loop's arguments.
         quick: the arguments that `--quick` changes.
         behaviour: how the service behaves meanwhile.
+        columns: what the table shows, see `report`.
         unit: what is counted.
-        needs: the contender's method; who has none is left out.
-        without: contenders left out, with the reason.
+        needs: the contender's method, if it is not the loop's name; who has none is left out.
+        without: contenders left out.
         rounds: at most so many rounds.
-        fresh: a new process for each turn, for peak memory.
+        fresh: a new process for each turn.
+        tls: whether the contender talks TLS.
         full_only: left out by `--quick`.
+        note: what a reader should know.
     """
 
     name: str
@@ -34,18 +43,21 @@ class Task:
     loop: str
     options: Options = field(default_factory=dict)
     quick: Options = field(default_factory=dict)
-    behaviour: dict[str, float] = field(default_factory=dict)
+    behaviour: Mapping[str, float] = field(default_factory=dict)
+    columns: tuple[str, ...] = CPU
     unit: str = "call"
     needs: str = ""
-    without: dict[str, str] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
     rounds: int = 99
     fresh: bool = False
+    tls: bool = False
     full_only: bool = False
+    note: str = ""
 
     def contenders(self, only: frozenset[str]) -> list[str]:
-        """Return who can do it, among those asked for; the no-op models that are somebody's floor included."""
-        able = [name for name, kind in CONTENDERS.items() if hasattr(kind, self.needs or self.loop)]
-        able = [name for name in able if name not in self.without]
+        """Return who can do it, among those asked for and their floors."""
+        needs = self.needs or self.loop
+        able = [name for name, kind in CONTENDERS.items() if hasattr(kind, needs) and name not in self.without]
         if not only:
             return able
         asked = {name for name in able if name in only or CONTENDERS[name].kind in only}
@@ -53,6 +65,214 @@ class Task:
         return [name for name in able if name in asked]
 
 
-TASKS: dict[str, Task] = {
-    task.name: task for task in (Task("chat", "One question after another", "chat", {"calls": 500}, {"calls": 150}),)
-}
+def _cold() -> tuple[Task, ...]:
+    return (
+        Task(
+            "import",
+            "Import, in a new process",
+            "import",
+            columns=("cpu ms", "cpu/raw", "cpu/framework", "modules", "rss", "objects", "packages"),
+            needs="imports",
+            rounds=11,
+            note="`packages`: third-party packages that it loads besides its floor's.",
+        ),
+        Task(
+            "answer",
+            "From the start of the process to the first answer, over TLS",
+            "answer",
+            columns=("wall ms", "cpu ms", "wall/raw", "wall/framework", "cpu/framework", "requests", "peak"),
+            needs="call",
+            rounds=11,
+            tls=True,
+        ),
+        Task(
+            "construct",
+            "Construction",
+            "construct",
+            {"times": 50},
+            columns=("first us", "next us", "next KiB", "requests"),
+            fresh=True,
+            needs="construct",
+            rounds=5,
+            tls=True,
+        ),
+        Task(
+            "ten",
+            "Ten models with equal settings, each asked once, then once in a coroutine, over TLS",
+            "ten",
+            columns=("requests", "tokens", "opened", "contexts", "kept KiB"),
+            fresh=True,
+            needs="achat",
+            without=SILENT,
+            rounds=3,
+            tls=True,
+            note="Raw httpx: a client of each colour per model. `contexts`: SSL contexts alive.",
+        ),
+    )
+
+
+def _calls() -> tuple[Task, ...]:
+    asked = ((1, 10, 0.1), (10, 50, 0.1), (100, 500, 0.1), (1000, 2000, 0.1), (1000, 2000, 1.0))
+    return (
+        Task("chat", "One question after another", "chat", {"calls": 500}, {"calls": 150}),
+        Task(
+            "overhead",
+            "What retries, limiter, token and error handling add to a call, without a network",
+            "overhead",
+            {"calls": 3000},
+            {"calls": 500},
+            columns=("ours us", "bare us", "added us", "documented us"),
+            note="`bare`: `httpx.Client.post` of the same bytes and headers over the same transport, "
+            "and the same parsing. `documented`: with `json=`, `params=` and `.json()`.",
+        ),
+        *(
+            Task(
+                f"achat-{concurrency}{'' if delay == 0.1 else '-slow'}",
+                f"{concurrency} questions at a time, in coroutines; the service takes {delay * 1000:.0f} ms",
+                "achat",
+                {"calls": calls, "concurrency": concurrency},
+                {"calls": concurrency},
+                {"delay": delay},
+                columns=("wall/ideal", "wall", "cpu", "cpu/raw", "most in flight", "opened"),
+                without=SILENT,
+                rounds=5 if concurrency < 1000 else 3,
+            )
+            for concurrency, calls, delay in asked
+        ),
+        Task(
+            "batch",
+            "50 questions at a time, in threads; the service takes 100 ms",
+            "batch",
+            {"calls": 250, "threads": 50},
+            {"calls": 50},
+            {"delay": 0.1},
+            columns=("wall/ideal", "wall", "wall/raw", "cpu", "cpu/raw", "most in flight", "opened"),
+            needs="chat",
+            without=SILENT,
+        ),
+        Task(
+            "tokens",
+            "Tokens of 10 texts, asked for 1,000 times",
+            "count_tokens",
+            {"calls": 1000, "texts": 10},
+            {"calls": 100},
+            columns=("cpu", "cpu/raw", "wall", "requests"),
+            note="`langchain-ibm`: its `WatsonxLLM`; its `ChatWatsonx` counts with GPT-2's tokenizer.",
+        ),
+    )
+
+
+def _streams() -> tuple[Task, ...]:
+    many, slow = {"events": 10_000}, {"events": 50, "pace": 0.02}
+    rate = ("cpu", "cpu/raw", "cpu/floor", "rate")
+    return (
+        Task("stream", "A stream of 10,000 events", "stream", many, columns=rate, unit="event"),
+        Task("astream", "A stream of 10,000 events, in a coroutine", "astream", many, columns=rate, unit="event"),
+        Task(
+            "tools",
+            "A stream of two tool calls in 2,000 pieces",
+            "stream_tools",
+            {"events": 2000},
+            behaviour={"events": 2000, "tools": 1},
+            columns=rate,
+            unit="event",
+        ),
+        Task(
+            "dribble",
+            "How late events are that come every 20 ms",
+            "dribble",
+            {"events": 50},
+            behaviour=slow,
+            columns=LATE,
+            unit="event",
+            needs="stream",
+            without=SILENT,
+        ),
+        Task(
+            "adribble",
+            "How late events are that come every 20 ms, in a coroutine",
+            "adribble",
+            {"events": 50},
+            behaviour=slow,
+            columns=LATE,
+            unit="event",
+            needs="astream",
+            without=SILENT,
+        ),
+        Task(
+            "held",
+            "How long a stream of 10,000 events holds the event loop at most",
+            "held",
+            many,
+            columns=("held ms", "held CPU ms"),
+            unit="event",
+            needs="astream",
+            note="The longest time between two turns of another task; CPU time is the honest one on a busy machine.",
+        ),
+    )
+
+
+def _texts() -> tuple[Task, ...]:
+    many = {"texts": 5000, "dimension": 768}
+    wide = {"texts": 5000, "dimension": 1536}
+    return (
+        Task(
+            "embed", "5,000 texts, 768 dimensions", "embed", many, columns=("cpu", "cpu/raw", "wall/raw"), unit="text"
+        ),
+        Task(
+            "embed-1536",
+            "5,000 texts, 1536 dimensions",
+            "embed",
+            wide,
+            behaviour={"dimension": 1536},
+            columns=("cpu", "cpu/raw", "wall/raw"),
+            unit="text",
+            rounds=5,
+            full_only=True,
+        ),
+        Task(
+            "embed-memory",
+            "5,000 texts, 768 dimensions, in a new process",
+            "embed",
+            many,
+            columns=MEMORY,
+            unit="text",
+            fresh=True,
+            rounds=3,
+            note="`peak`: of the process; `rise`: over what it had once everything was imported.",
+        ),
+        Task(
+            "embed-slow",
+            "5,000 texts, 768 dimensions, at default settings; the service takes 500 ms",
+            "embed",
+            many,
+            behaviour={"delay": 0.5},
+            columns=("wall ms/all", "wall/raw"),
+            unit="text",
+            without=SILENT,
+            rounds=3,
+        ),
+        *(
+            Task(
+                f"embed-100k-{dimension}",
+                f"100,000 texts, {dimension} dimensions, in a new process",
+                "embed",
+                {"texts": 100_000, "dimension": dimension},
+                behaviour={"dimension": dimension},
+                columns=MEMORY,
+                unit="text",
+                fresh=True,
+                without=SILENT | {"ibm-sdk", "ibm-langchain", "litellm"},
+                rounds=rounds,
+                full_only=True,
+                note="`ibm-watsonx-ai` and `langchain-ibm` are left out: their cost grows with the square.",
+            )
+            for dimension, rounds in ((768, 3), (1536, 1))
+        ),
+        Task(
+            "rerank", "A ranking of 1,000 passages", "rerank", {"texts": 1000, "times": 50}, {"times": 10}, unit="text"
+        ),
+    )
+
+
+TASKS: dict[str, Task] = {task.name: task for task in (*_cold(), *_calls(), *_streams(), *_texts())}

@@ -51,17 +51,18 @@ class Core:
         return max(0.0, self.busy() - self.before - cpu) / wall
 
 
-def peak() -> int:
-    """Return this process's peak memory in kilobytes; `getrusage` would count the parent's before exec."""
+def memory(what: str) -> int:
+    """Return kilobytes of this process: `VmRSS` now, `VmHWM` at its peak (`getrusage` counts the parent's too)."""
     status = Path("/proc/self/status")
     if not status.exists():
         return 0
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(what))
 
 
 def measure(contender: Any, runner: asyncio.Runner, core: int | None, request: dict[str, Any]) -> dict[str, Any]:
     """Run a loop once."""
     gc.collect()
+    before = memory("VmRSS")
     books, meter = Core(core), Meter()
     count, seen = LOOPS[request["loop"]](contender, runner, **request["options"])
     taken = meter.read()
@@ -70,7 +71,8 @@ def measure(contender: Any, runner: asyncio.Runner, core: int | None, request: d
         **taken,
         **seen,
         "others": books.others(taken["cpu"], taken["wall"]),
-        "peak_kb": peak(),
+        "peak_kb": memory("VmHWM"),
+        "rise_kb": memory("VmHWM") - before,
     }
 
 

@@ -18,12 +18,17 @@ class LangChainFloor(Contender):
     title = "LangChain's no-op model"
     environment = "langchain"
     kind = "floor"
-    imports = f"{RawHttpx.imports}\nfrom benchmarks.noop.langchain import NoOp\n"
-    construct = f"{RawHttpx.construct}\nnoop = NoOp()"
+    imports = """import httpx
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult"""
+    construct = f"{RawHttpx.construct}\nfrom benchmarks.noop.langchain import NoOp\nnoop = NoOp()"
     call = f"noop.invoke(QUESTION).content and {RawHttpx.call}"
 
     def build(self) -> Any:
-        return self.names["NoOp"]()
+        from benchmarks.noop.langchain import NoOp
+
+        return NoOp()
 
     def chat(self) -> str:
         text: str = self.model.invoke(QUESTION).content
@@ -52,31 +57,40 @@ class LlamaIndexFloor(Contender):
     title = "LlamaIndex's no-op model"
     environment = "llamaindex"
     kind = "floor"
-    imports = f"{RawHttpx.imports}\nfrom benchmarks.noop.llamaindex import NoOp, NoOpEmbedding, ask\n"
-    construct = f"{RawHttpx.construct}\nnoop = NoOp()"
-    call = f"noop.chat(ask(QUESTION)).message.content and {RawHttpx.call}"
+    imports = """import httpx
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.llms.function_calling import FunctionCallingLLM"""
+    construct = f"{RawHttpx.construct}\nfrom benchmarks.noop.llamaindex import NoOp\nnoop = NoOp()"
+    call = f"noop.chat([ChatMessage(content=QUESTION)]).message.content and {RawHttpx.call}"
 
     def build(self) -> Any:
-        return self.names["NoOp"]()
+        from benchmarks.noop.llamaindex import NoOp
+
+        return NoOp()
+
+    def asked(self) -> list[Any]:
+        return [self.names["ChatMessage"](content=QUESTION)]
 
     def chat(self) -> str:
-        text: str = self.model.chat(self.names["ask"](QUESTION)).message.content
+        text: str = self.model.chat(self.asked()).message.content
         return text
 
     async def achat(self) -> str:
-        text: str = (await self.model.achat(self.names["ask"](QUESTION))).message.content
+        text: str = (await self.model.achat(self.asked())).message.content
         return text
 
     def stream(self) -> Iterator[str]:
-        return (answer.delta for answer in self.model.stream_chat(self.names["ask"](QUESTION)))
+        return (answer.delta for answer in self.model.stream_chat(self.asked()))
 
     async def astream(self) -> AsyncIterator[str]:
-        async for answer in await self.model.astream_chat(self.names["ask"](QUESTION)):
+        async for answer in await self.model.astream_chat(self.asked()):
             yield answer.delta
 
     def stream_tools(self) -> Iterator[Any]:
-        return iter(self.model.stream_chat(self.names["ask"](QUESTION), tools=[TOOL]))
+        return iter(self.model.stream_chat(self.asked(), tools=[TOOL]))
 
     def embed(self, texts: list[str]) -> list[list[float]]:
-        vectors: list[list[float]] = self.names["NoOpEmbedding"](embed_batch_size=1000).get_text_embedding_batch(texts)
+        from benchmarks.noop.llamaindex import NoOpEmbedding
+
+        vectors: list[list[float]] = NoOpEmbedding(embed_batch_size=1000).get_text_embedding_batch(texts)
         return vectors

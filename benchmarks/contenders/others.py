@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import cached_property
 from typing import Any
 
-from benchmarks.contenders.contender import PROJECT, QUESTION, TOOL, Contender, Place
+from benchmarks.contenders.contender import QUESTION, TOOL, Contender, Place
 
 
 class OpenAiLangChain(Contender):
@@ -101,6 +101,3 @@ model = {"model": f"watsonx/{MODEL}", "api_base": URL, "api_key": KEY, "project_
     def embed(self, texts: list[str]) -> list[list[float]]:
         answer = self.names["litellm"].embedding(input=texts, **self.model)
         return [item["embedding"] for item in answer.data]
-
-
-__all__ = ["PROJECT", "LiteLlm", "OpenAiLangChain"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cached_property
 from typing import Any
 
-from benchmarks.contenders.contender import MODEL, QUESTION, TOOL, Contender
+from benchmarks.contenders.contender import MODEL, PROJECT, QUESTION, TOOL, VERSION, Contender
 
 _WHERE = "url=URL, api_key=KEY, project_id=PROJECT"
 
@@ -25,16 +25,108 @@ class Ours(Contender):
 
 class OursCore(Contender):
     name = "ours-core"
-    title = "wx_integrations, the client"
+    title = "wx_integrations, no framework"
     environment = "plain"
     kind = "ours"
-    imports = (
-        "from wx_integrations import Client, calls\nfrom wx_integrations.core.wire.chat import ChatRequest, UserMessage"
-    )
+    imports = """from wx_integrations import AsyncClient, Client
+from wx_integrations.core import calls
+from wx_integrations.core.wire.chat import ChatRequest, UserMessage"""
     construct = f"model = Client({_WHERE})"
-    call = (
-        "model.run(calls.chat(calls.Model(MODEL, PROJECT), ChatRequest(messages=[UserMessage(content=QUESTION)]))).text"
-    )
+    call = """model.run(
+    calls.chat(calls.Model(MODEL, PROJECT), ChatRequest(messages=[UserMessage(content=QUESTION)]))
+).choices[0].message.content"""
+
+    @cached_property
+    def session(self) -> Any:
+        return eval(f"Session(Connection({_WHERE}))", self._imported("Connection, Embedder, Session"))
+
+    def _imported(self, what: str) -> dict[str, Any]:
+        exec(f"from wx_integrations import {what}", self.names)
+        return self.names
+
+    @cached_property
+    def target(self) -> Any:
+        return self.names["calls"].Model(MODEL, PROJECT)
+
+    def request(self, **more: Any) -> Any:
+        names = self.names
+        return names["ChatRequest"](messages=[names["UserMessage"](content=QUESTION)], **more)
+
+    def chat(self) -> str:
+        answer = self.session.client.run(self.names["calls"].chat(self.target, self.request()))
+        text: str = answer.choices[0].message.content
+        return text
+
+    async def achat(self) -> str:
+        answer = await self.session.async_client.run(self.names["calls"].chat(self.target, self.request()))
+        text: str = answer.choices[0].message.content
+        return text
+
+    def stream(self) -> Iterator[str]:
+        for chunk in self.session.client.stream(self.names["calls"].chat_stream(self.target, self.request())):
+            if chunk.choices:
+                yield chunk.choices[0].delta.content
+
+    async def astream(self) -> AsyncIterator[str]:
+        call = self.names["calls"].chat_stream(self.target, self.request())
+        async for chunk in self.session.async_client.stream(call):
+            if chunk.choices:
+                yield chunk.choices[0].delta.content
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        vectors: list[list[float]] = (
+            self._imported("Embedder")["Embedder"](self.session, self.target).embed(texts).vectors
+        )
+        return vectors
+
+    def rerank(self, texts: list[str]) -> list[tuple[int, float]]:
+        from wx_integrations.core.ranker import Ranker
+
+        ranking = Ranker(self.session, self.target).rank(QUESTION, texts)
+        return [(place.index, place.score) for place in ranking.places]
+
+    def overhead(self) -> dict[str, Callable[[], Any]]:
+        """Return a call by the client, and the same by bare httpx, with care and as documented, without a network."""
+        if not hasattr(self, "_overhead"):
+            self._overhead = alike(self)
+        return self._overhead
+
+
+def alike(contender: OursCore) -> dict[str, Callable[[], Any]]:
+    """Return three ways of the same call over a transport that answers by itself."""
+    import httpx
+
+    from benchmarks.answers import chat
+    from wx_integrations.core import client
+
+    sent: list[httpx.Request] = []
+
+    class Answering(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            sent[:] = [request]
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(chat()))]
+            return httpx.Response(200, headers=headers, stream=httpx.ByteStream(chat()))
+
+    client.sync_transport = lambda *_: Answering()  # type: ignore[assignment]
+    names = contender.names
+    where = eval(f"dict({_WHERE.replace('api_key=KEY', 'token=TOKEN')})", names)
+    ours, bare = names["Client"](**where), httpx.Client(transport=Answering())
+    call = names["calls"].chat(contender.target, contender.request())
+    ours.run(call)
+    url, content, headers = str(sent[0].url), sent[0].content, dict(sent[0].headers)
+    body = {"model_id": MODEL, "project_id": PROJECT, "messages": [{"role": "user", "content": QUESTION}]}
+    plain = url.split("?", maxsplit=1)[0]
+
+    def documented() -> Any:
+        answer = bare.post(plain, params={"version": VERSION}, headers={"Authorization": "Bearer a.b.c"}, json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    return {
+        "ours": lambda: ours.run(call),
+        "bare": lambda: call.parse(bare.post(url, content=content, headers=headers).content),
+        "documented": documented,
+    }
 
 
 class OursLangChain(Ours):
@@ -148,6 +240,3 @@ def ranked_nodes(reranker: Any, texts: list[str]) -> list[tuple[int, float]]:
 
     nodes = [NodeWithScore(node=TextNode(text=text, id_=str(place))) for place, text in enumerate(texts)]
     return [(int(node.node_id), node.score) for node in reranker.postprocess_nodes(nodes, query_str=QUESTION)]
-
-
-__all__ = ["MODEL", "OursCore", "OursLangChain", "OursLlamaIndex", "ranked_nodes"]

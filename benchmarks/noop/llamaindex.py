@@ -22,11 +22,6 @@ from llama_index.core.llms.custom import CustomLLM
 TEXT = "The 2020 World Series was played in Arlington, Texas, with no fans in attendance."
 
 
-def ask(text: str) -> list[ChatMessage]:
-    """Return a conversation of one question."""
-    return [ChatMessage(content=text)]
-
-
 class NoOp(CustomLLM):
     """Says the same, in one piece or in `events` pieces."""
 
