@@ -15,6 +15,8 @@ import pytest
 
 import wx_integrations
 from tests.cli.terminal import service, wx
+from wx_integrations.cli import local
+from wx_integrations.emulator.scripted import ScriptedBrain
 
 COMMANDS = ("demo", "serve", "doctor", "models", "chat")
 ROOT = Path(wx_integrations.__file__).parents[1]
@@ -27,12 +29,14 @@ def environment(**variables: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **variables}
 
 
-def process(*arguments: str, before: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
+def process(*arguments: str, before: str = "", input: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own; bytes of the input that are no text are written as `open` does."""
     command = [sys.executable, "-c", f"{before}\nimport sys; sys.argv[0] = 'wx'\n{MAIN}", *arguments]
-    return subprocess.run(
-        command, env=environment(**variables), capture_output=True, text=True, check=False, timeout=100, input=""
+    fed = input.encode("utf-8", "surrogateescape")
+    done = subprocess.run(
+        command, env=environment(**variables), capture_output=True, check=False, timeout=100, input=fed
     )
+    return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 # --------------------------------------------------------------------------- help and usage
@@ -55,6 +59,8 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     assert all(f"│ {command} " in run.out for command in COMMANDS)
     assert "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped." in " ".join(run.out.split())
     assert wx("--version").out == f"wx-integrations {wx_integrations.__version__}\n"
+    assert wx("-h").out == run.out
+    assert wx("chat", "-h").out == wx("chat", "--help").out
 
 
 @pytest.mark.parametrize(
@@ -67,6 +73,13 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
         ["serve", "--port", "70000"],
         ["serve", "--brain", "big"],
         ["serve", "--first-token", "-1"],
+        ["chat", ""],
+        ["chat", " \n"],
+        ["chat", "\udcff"],
+        ["chat", "--model", "", "Hi"],
+        ["chat", "--deployment", "", "Hi"],
+        ["doctor", "--deployment", ""],
+        ["doctor", "--embedding-model", ""],
     ],
 )
 def test_wrong_usage(arguments: list[str]) -> None:
@@ -76,11 +89,21 @@ def test_wrong_usage(arguments: list[str]) -> None:
     assert "Traceback" not in run.err
 
 
-@pytest.mark.parametrize("options", [["--fault", "505050"], ["--limit", "many"], ["--host", "192.0.2.1"]])
-def test_users_errors_of_serve(options: list[str]) -> None:
-    run = wx("serve", "--brain", "deterministic", "--port", "0", *options)
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--fault", "505050"], "--fault: '505050' is not understood. Give WHAT"),
+        (["--limit", "many"], "--limit: 'many' is not a rate. Give 8 (a second) or 120/60 (in 60 seconds)"),
+        (["--host", "192.0.2.1"], "--host: 192.0.2.1 can be reached by others. Give --public as well if that is meant"),
+        (["--host", "0.0.0.0"], "--host: 0.0.0.0 can be reached by others. Give --public as well if that is meant"),
+        (["--host", "192.0.2.1", "--public"], "cannot listen at 192.0.2.1:0: "),
+    ],
+)
+def test_users_errors_of_serve(options: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LocalBrain", None)  # no model is fetched for nothing
+    run = wx("serve", "--port", "0", *options)
     assert (run.code, run.out) == (1, "")
-    assert run.err.startswith("wx: ")
+    assert run.err.startswith(f"wx: {told}")
     assert run.err.count("\n") == 1
 
 
@@ -93,8 +116,11 @@ def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_port_that_is_taken() -> None:
     with service() as (server, _):
         run = wx("serve", "--brain", "deterministic", "--port", str(server.port))
-    assert run.code == 1
-    assert "in use" in run.err
+        assert run.code == 1
+        assert run.err == (
+            f"wx: cannot listen at 127.0.0.1:{server.port}: Address already in use. "
+            "Give another --port, or --port 0 for a free one\n"
+        )
 
 
 # --------------------------------------------------------------------------- processes
@@ -120,6 +146,42 @@ def test_a_reader_that_has_enough() -> None:
         running.stderr.close()
         assert running.wait(60) == 1
     assert errors == ""
+
+
+INTERRUPTED = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "rich.console":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_ctrl_c_while_it_starts() -> None:
+    done = process("models", before=INTERRUPTED)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_terminal_that_knows_few_characters() -> None:
+    brain = ScriptedBrain().reply("A café ☃.")
+    with service(brain=brain) as (_, variables):
+        done = process("chat", "Where?", **variables, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "A caf\\xe9 \\u2603.\n", "")
+
+
+def test_no_input_and_input_that_is_no_text() -> None:
+    with service() as (_, variables):
+        done = process("chat", before="import sys; sys.stdin = None", **variables)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "wx: there is no input. Give a question: wx chat 'Who are you?'\n"
+        for handling in ("strict", "surrogateescape"):
+            given = {**variables, "PYTHONIOENCODING": f"utf-8:{handling}"}
+            done = process("chat", input="Ä\n\udcff\n", **given)
+            assert (done.returncode, done.stderr) == (1, "wx: the input is not UTF-8 text\n")
+        done = process("demo", "--docs", str(ROOT), before="import sys; sys.stdin = None", **variables)
+        assert done.returncode == 2
+        assert "give --question as well" in done.stderr
 
 
 def test_what_is_missing_is_named() -> None:
@@ -184,6 +246,24 @@ def test_serve_until_stopped(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         out, errors = running.communicate(timeout=30)
     assert (running.returncode, out, errors) == (130, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_serve_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MAIN, "serve", "--brain", "deterministic", "--port", "0", "--tls"]
+    given = environment(PYTHONUNBUFFERED="1", TMPDIR=str(tmp_path))
+    running = subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        lines = [running.stdout.readline() for _ in range(5)]
+        authority = Path(lines[-1].strip().removeprefix("export SSL_CERT_FILE="))
+        assert authority.is_relative_to(tmp_path)
+        assert authority.is_file()
+    finally:
+        running.send_signal(number)
+        out, errors = running.communicate(timeout=30)
+    assert (running.returncode, out, errors) == (128 + number, "", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def chat(exports: dict[str, str]) -> httpx.Response:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tests.cli.terminal import KEY, service, wx
 from tests.support.server import CLOSE, Seen, Server, Step, answer, error
-from wx_integrations.cli.models import Row, chosen, every, listed_to_anybody, row_of, table_of
+from wx_integrations.cli.models import Row, chosen, every, listed_to_anybody, row_of, show, table_of
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConfigurationError, WatsonxError
 from wx_integrations.core.wire.text import ModelSpec
@@ -206,3 +206,12 @@ def test_the_table() -> None:
     assert lines[0] == ["model", "capabilities", "context", "output", "lifecycle"]
     assert lines[1] == ["b/chat", "chat,", "tools", "available"]
     assert lines[3] == ["a/old", "chat", "withdrawn"]
+
+
+def test_a_terminal_too_narrow_for_the_table() -> None:
+    out = io.StringIO()
+    show(Console(file=out, width=40, no_color=True, soft_wrap=True), ROWS)
+    assert out.getvalue().splitlines()[:2] == ["b/chat", "  chat, tools · available"]
+    wide = io.StringIO()
+    show(Console(file=wide, width=120, no_color=True, soft_wrap=True), ROWS)
+    assert wide.getvalue().splitlines()[0].split() == ["model", "capabilities", "context", "output", "lifecycle"]

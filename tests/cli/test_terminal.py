@@ -6,11 +6,13 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.cli.terminal import service
 from tests.cli.test_app import MAIN, environment
@@ -31,6 +33,10 @@ class Terminal:
 
     def type(self, text: str) -> None:
         os.write(self._end, text.encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C; the pseudo terminal is not the process's own, so its signal is sent by hand."""
+        self.process.send_signal(signal.SIGINT)
 
     def wait_for(self, text: str) -> None:
         """Read until a text is shown after what was waited for before."""
@@ -89,3 +95,18 @@ def test_the_models_as_a_table() -> None:
         person.wait_for("ibm/slate-30m-english-rtrvr")
         assert person.process.wait(PATIENCE) == 0
         assert "capabilities" in person.shown
+
+
+def test_the_models_on_a_narrow_terminal() -> None:
+    with service() as (_, variables), terminal("models", "--search", "slate-30m", COLUMNS="50", **variables) as person:
+        person.wait_for("ibm/slate-30m-english-rtrvr")
+        person.wait_for("embedding, similarity · 512 context · available")
+        assert person.process.wait(PATIENCE) == 0
+
+
+def test_ctrl_c_at_a_prompt(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Buns.")
+    with terminal("demo", "--docs", str(tmp_path)) as person:
+        person.wait_for("Question:")
+        person.interrupt()
+        assert person.process.wait(PATIENCE) == 130

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from wx_integrations import __version__
+from wx_integrations.cli.guard import filled, guarded
 from wx_integrations.cli.screen import Screen
 from wx_integrations.core.connection import ENVIRONMENT
-from wx_integrations.core.errors import WatsonxError
 
 app = typer.Typer(
     name="wx",
@@ -24,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Small = Annotated[bool, typer.Option("--small", help="Use the small local model (0.2 GB instead of 1.2 GB).")]
@@ -48,13 +48,15 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
 @app.command()
 def demo(
     docs: Annotated[Path | None, typer.Option(help="A folder of your own texts instead of the shipped ones.")] = None,
-    question: Annotated[str | None, typer.Option(help="Your question instead of the prepared ones.")] = None,
+    question: Annotated[
+        str | None, typer.Option(callback=filled, help="Your question instead of the prepared ones.")
+    ] = None,
     small: Small = False,
     gguf: Gguf = None,
     threads: Threads = 1,
-    model: Annotated[str | None, typer.Option(help="The chat model's id.")] = None,
-    embedding_model: Annotated[str | None, typer.Option(help="The embedding model's id.")] = None,
-    rerank_model: Annotated[str | None, typer.Option(help="The rerank model's id.")] = None,
+    model: Annotated[str | None, typer.Option(callback=filled, help="The chat model's id.")] = None,
+    embedding_model: Annotated[str | None, typer.Option(callback=filled, help="The embedding model's id.")] = None,
+    rerank_model: Annotated[str | None, typer.Option(callback=filled, help="The rerank model's id.")] = None,
 ) -> None:
     """Answer questions about documents with sources, then let an agent use a tool.
 
@@ -65,24 +67,25 @@ def demo(
 
     def work() -> None:
         from wx_integrations.cli.demo import CHAT, EMBEDDING, RERANK, Choice, run
+        from wx_integrations.cli.rag import load
 
-        asked = question
+        asked, found = question, load(docs)  # before a gigabyte of models is fetched for nothing
         if docs is not None and asked is None:
-            if not sys.stdin.isatty():
+            if sys.stdin is None or not sys.stdin.isatty():
                 raise typer.BadParameter("give --question as well", param_hint="--docs")
             asked = typer.prompt("Question")
         models = Choice(model or CHAT, embedding_model or EMBEDDING, rerank_model or RERANK)
         if _wants_service():
             screen.say("Using the service named by WATSONX_*.")
-            run(screen, {}, models=models, folder=docs, question=asked)
+            run(screen, {}, found, models=models, question=asked)
             return
         from wx_integrations.cli.local import local_service
 
         with local_service(screen, small=small, gguf=gguf, threads=threads) as service:
             screen.say(f"No WATSONX_* set: running {service.chat_model} on this machine at {service.url}.")
-            run(screen, service.settings, models=models, folder=docs, question=asked)
+            run(screen, service.settings, found, models=models, question=asked)
 
-    _guarded(screen, work)
+    guarded(screen, work)
 
 
 @app.command()
@@ -142,7 +145,7 @@ def serve(
                 make=outfit.make,
             )
 
-    _guarded(screen, work)
+    guarded(screen, work)
 
 
 @app.command()
@@ -151,9 +154,11 @@ def doctor(
     region: Region = None,
     project: Project = None,
     space: Space = None,
-    model: Annotated[str | None, typer.Option(help="The chat model to try.")] = None,
-    embedding_model: Annotated[str | None, typer.Option(help="The embedding model to try.")] = None,
-    deployment: Annotated[str | None, typer.Option(help="A deployment to try instead of a model.")] = None,
+    model: Annotated[str | None, typer.Option(callback=filled, help="The chat model to try.")] = None,
+    embedding_model: Annotated[str | None, typer.Option(callback=filled, help="The embedding model to try.")] = None,
+    deployment: Annotated[
+        str | None, typer.Option(callback=filled, help="A deployment to try instead of a model.")
+    ] = None,
     search_regions: Annotated[
         bool,
         typer.Option("--search-regions", help="Look for the project in IBM's other regions too; sends them the token."),
@@ -184,7 +189,7 @@ def doctor(
         if not is_well(findings):
             raise typer.Exit(1)
 
-    _guarded(screen, work)
+    guarded(screen, work)
 
 
 @app.command()
@@ -204,7 +209,7 @@ def models(
     screen = Screen()
 
     def work() -> None:
-        from wx_integrations.cli.models import as_data, chosen, every, lines_of, table_of
+        from wx_integrations.cli.models import as_data, chosen, every, lines_of, show
 
         rows = chosen(
             every(_given(url=url, region=region)), can=can or (), provider=provider, search=search, withdrawn=withdrawn
@@ -212,25 +217,27 @@ def models(
         if as_json:
             typer.echo(json.dumps(as_data(rows), indent=2))
         elif screen.console.is_terminal:
-            screen.console.print(table_of(rows))
+            show(screen.console, rows)
         else:
             for line in lines_of(rows):
                 typer.echo(line)
         if not rows and not as_json:
             screen.note("No model passes the filters.")
 
-    _guarded(screen, work)
+    guarded(screen, work)
 
 
 @app.command()
 def chat(
-    question: Annotated[str | None, typer.Argument(help="One question; without it the conversation goes on.")] = None,
+    question: Annotated[
+        str | None, typer.Argument(callback=filled, help="One question; without it the conversation goes on.")
+    ] = None,
     url: Url = None,
     region: Region = None,
     project: Project = None,
     space: Space = None,
-    model: Annotated[str, typer.Option(help="The model's id.")] = "ibm/granite-4-h-small",
-    deployment: Annotated[str | None, typer.Option(help="A deployment instead of a model.")] = None,
+    model: Annotated[str, typer.Option(callback=filled, help="The model's id.")] = "ibm/granite-4-h-small",
+    deployment: Annotated[str | None, typer.Option(callback=filled, help="A deployment instead of a model.")] = None,
     system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 for the likeliest answer.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest answer, in tokens.")] = None,
@@ -243,7 +250,7 @@ def chat(
     screen = Screen()
 
     def work() -> None:
-        from wx_integrations.cli.chat import answer, opened, talk, typed_lines
+        from wx_integrations.cli.chat import answer, opened, piped_lines, talk, typed_lines
 
         settings = _given(url=url, region=region, project_id=project, space_id=space)
         parameters = _given(temperature=temperature, max_completion_tokens=max_tokens)
@@ -252,13 +259,13 @@ def chat(
         )
         if question is not None:
             answer(screen, conversation, question)
-        elif sys.stdin.isatty():
+        elif sys.stdin is not None and sys.stdin.isatty():
             screen.note(f"{conversation.target.name}; /help lists the commands")
             talk(screen, conversation, typed_lines(), interactive=True)
         else:
-            talk(screen, conversation, sys.stdin, interactive=False)
+            talk(screen, conversation, piped_lines(sys.stdin), interactive=False)
 
-    _guarded(screen, work)
+    guarded(screen, work)
 
 
 def _given(**settings: Any) -> dict[str, Any]:
@@ -269,33 +276,3 @@ def _wants_service() -> bool:
     """Whether the environment names a service or a login of one."""
     names = ("url", "region", "api_key", "token", "username", "zen_api_key")
     return any(os.environ.get(variable) for name in names for variable in ENVIRONMENT[name])
-
-
-def _guarded(screen: Screen, work: Callable[[], Any]) -> None:
-    """Run a command; errors a user can do something about become one line and exit code 1."""
-    try:
-        work()
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("wx_integrations"):
-            raise
-        screen.fail(f"wx: this command needs {error.name}: pip install 'wx-integrations[local]'")
-        raise typer.Exit(1) from None
-    except BrokenPipeError:  # whoever read our output has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
-    except (WatsonxError, OSError) as error:
-        screen.fail(f"wx: {error}")
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except Exception as error:
-        if not _is_users(error):
-            raise
-        screen.fail(f"wx: {error}")
-        raise typer.Exit(1) from None
-
-
-def _is_users(error: Exception) -> bool:
-    """Whether an error of the local service is one that a user can do something about."""
-    local = sys.modules.get("wx_integrations.cli.local")
-    return local is not None and isinstance(error, local.USER_ERRORS)

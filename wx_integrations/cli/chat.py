@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 from wx_integrations.cli.conversation import Called, Conversation, Offered, Said, Thought
 from wx_integrations.cli.models import listed
@@ -13,7 +13,7 @@ from wx_integrations.cli.tools import LOCAL, of_service
 from wx_integrations.core.advice import advice, concerns_model
 from wx_integrations.core.calls import Deployment, Model, Target
 from wx_integrations.core.connection import Connection
-from wx_integrations.core.errors import ServiceError, WatsonxError
+from wx_integrations.core.errors import ConfigurationError, ServiceError, WatsonxError
 from wx_integrations.core.session import Session
 from wx_integrations.core.wire.chat import ChatParameters
 
@@ -156,3 +156,19 @@ def typed_lines(prompt: str = "you> ", read: Callable[[str], str] = input) -> It
             yield read(prompt)
         except (EOFError, KeyboardInterrupt):
             return
+
+
+def piped_lines(stream: TextIO | None) -> Iterator[str]:
+    """Yield the lines of an input.
+
+    Raises:
+        ConfigurationError: there is no input, or it is no text.
+    """
+    if stream is None:
+        raise ConfigurationError("there is no input", hint="Give a question: wx chat 'Who are you?'")
+    try:
+        for line in stream:
+            line.encode()  # in some locales bytes that are no text come as halves of surrogate pairs
+            yield line
+    except UnicodeError:
+        raise ConfigurationError("the input is not UTF-8 text") from None

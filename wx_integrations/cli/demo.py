@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from langchain.agents import create_agent
@@ -11,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import BaseTool, tool
 
-from wx_integrations.cli.rag import DOCUMENTS, Rag, cited, index, load, split
+from wx_integrations.cli.rag import Folder, Rag, cited, index, split
 from wx_integrations.cli.screen import Screen
 from wx_integrations.langchain import ChatWatsonx, WatsonxEmbeddings, WatsonxRerank
 
@@ -58,9 +57,9 @@ class Choice:
 def run(
     screen: Screen,
     settings: dict[str, Any],
+    found: Folder,
     *,
     models: Choice,
-    folder: Path | None = None,
     question: str | None = None,
 ) -> None:
     """Index the documents, answer the questions, then let an agent answer one that needs a tool.
@@ -68,18 +67,17 @@ def run(
     Args:
         screen: where to write.
         settings: a connection's settings; empty takes the environment's.
+        found: the documents.
         models: the models' ids.
-        folder: the user's documents instead of the shipped ones.
         question: the user's question instead of the four prepared ones.
     """
     chat = ChatWatsonx(model_id=models.chat, temperature=0, max_completion_tokens=200, **settings)
     embeddings = WatsonxEmbeddings(model_id=models.embedding, **settings)
     reranker = WatsonxRerank(model_id=models.rerank, **settings)
 
-    found = load(folder or DOCUMENTS)
     passages = split(found.documents)
-    if found.skipped and folder is not None:
-        screen.say(f"Left out, not text: {', '.join(path.name for path in found.skipped)}")
+    if found.skipped:
+        screen.say(f"Left out, not UTF-8 text: {', '.join(path.name for path in found.skipped)}")
     screen.heading(f"Indexing {len(found.documents)} documents")
     with screen.counting("passages", len(passages)) as progress:
         store = index(passages, embeddings, progress)
@@ -88,7 +86,7 @@ def run(
     rag = Rag(store, reranker, chat)
     for asked in [question] if question else QUESTIONS:
         _answer(screen, rag, asked)
-    if folder is None:
+    if found.shipped:
         _agent(screen, chat, [total_fare], AGENT_QUESTION)
     elif question:
         _agent(screen, chat, [_search_tool(rag)], question)

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+from rich.console import Console
 from rich.table import Table
 
 from wx_integrations.cli.reach import Ways
@@ -214,10 +215,28 @@ def chosen(
 
 # --------------------------------------------------------------------------- showing
 
+_ENDLESS = 10_000
+_STYLES = {"deprecated": "yellow", "constricted": "yellow", "withdrawn": "red"}
+
 
 def as_data(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return the models for `--json`."""
     return [asdict(row) for row in rows]
+
+
+def show(console: Console, rows: Sequence[Row]) -> None:
+    """Write the models to a terminal: as a table, or one below the other where a table does not fit."""
+    table = table_of(rows)
+    natural = console.measure(table, options=console.options.update(max_width=_ENDLESS)).maximum
+    if natural <= console.width:
+        console.print(table)
+        return
+    for row in rows:
+        style = _STYLES.get(row.stage)
+        console.print(row.model_id, style=f"bold {style}" if style else "bold", markup=False)
+        sizes = [f"{_count(row.context)} context" if row.context else "", _output(row)]
+        facts = [", ".join(row.capabilities), *sizes, row.lifecycle]
+        console.print("  " + " · ".join(fact for fact in facts if fact), style=style, markup=False)
 
 
 def table_of(rows: Sequence[Row]) -> Table:
@@ -229,11 +248,9 @@ def table_of(rows: Sequence[Row]) -> Table:
     table.add_column("output", justify="right")
     table.add_column("lifecycle")
     for row in rows:
-        style = {"deprecated": "yellow", "constricted": "yellow", "withdrawn": "red"}.get(row.stage)
         output = f"{row.dimension} dim" if row.dimension else _count(row.max_output)
-        table.add_row(
-            row.model_id, ", ".join(row.capabilities), _count(row.context), output, row.lifecycle, style=style
-        )
+        facts = (row.model_id, ", ".join(row.capabilities), _count(row.context), output, row.lifecycle)
+        table.add_row(*facts, style=_STYLES.get(row.stage))
     return table
 
 
@@ -245,6 +262,12 @@ def lines_of(rows: Sequence[Row]) -> list[str]:
         )
         for row in rows
     ]
+
+
+def _output(row: Row) -> str:
+    if row.dimension:
+        return f"{row.dimension} dimensions"
+    return f"{_count(row.max_output)} output" if row.max_output else ""
 
 
 def _count(number: int | None) -> str:

@@ -19,6 +19,7 @@ from wx_integrations.langchain import WatsonxRerank
 
 SUFFIXES = (".md", ".txt", ".rst")
 DOCUMENTS = Path(__file__).parent / "documents"
+LICENCE = DOCUMENTS / "LICENCE.txt"
 CHUNK_LENGTH = 240
 BATCH = 16
 
@@ -31,37 +32,57 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True)
 class Folder:
-    """The documents of a folder, and the files left out because they are not text."""
+    """The documents of a folder.
+
+    Attributes:
+        skipped: files left out because they are not text.
+        shipped: whether it is the folder that comes with the package.
+    """
 
     documents: list[Document]
     skipped: list[Path]
+    shipped: bool = False
 
 
-def load(folder: Path) -> Folder:
-    """Read every text file of a folder.
+def load(folder: Path | None = None) -> Folder:
+    """Read every text file of a folder and the folders in it, or of the shipped one.
+
+    Hidden files and folders, and empty files, do not count.
 
     Raises:
-        ConfigurationError: no such folder, nothing to read in it, or a file that is not UTF-8.
+        ConfigurationError: no such folder, or nothing to read in it.
     """
-    if not folder.is_dir():
-        raise ConfigurationError(f"docs: {folder} is not a folder", field="docs")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    documents, skipped = [], []
-    for path in files:
-        if path.suffix.lower() not in SUFFIXES or path.name == "LICENCE.txt":
-            skipped.append(path)
+    root = DOCUMENTS if folder is None else folder
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise ConfigurationError(f"--docs: {root} {what}", field="docs")
+    documents: list[Document] = []
+    skipped: list[Path] = []
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root)
+        if not path.is_file() or path == LICENCE or any(part.startswith(".") for part in name.parts):
             continue
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError:
-            raise ConfigurationError(f"docs: {path} is not UTF-8 text", field="docs") from None
-        if text.strip():
-            documents.append(Document(text, metadata={"source": path.relative_to(folder).as_posix()}))
+        text = _text_of(path)
+        if text is None:
+            skipped.append(path)
+        elif text.strip():
+            documents.append(Document(text, metadata={"source": name.as_posix()}))
     if not documents:
-        raise ConfigurationError(
-            f"docs: {folder} holds no text", hint=f"Put {', '.join(SUFFIXES)} files there", field="docs"
-        )
-    return Folder(documents, skipped)
+        what = f"; {len(skipped)} other files are in it" if skipped else ""
+        hint = f"Put {', '.join(SUFFIXES)} files there, in UTF-8"
+        raise ConfigurationError(f"--docs: {root} holds no text{what}", hint=hint, field="docs")
+    return Folder(documents, skipped, shipped=folder is None)
+
+
+def _text_of(path: Path) -> str | None:
+    """Return a file's text; None when it is none."""
+    if path.suffix.lower() not in SUFFIXES:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
 
 
 def split(documents: Sequence[Document]) -> list[Document]:
