@@ -19,7 +19,7 @@ from tests.emulator.lab import (
     stream_of,
 )
 from wx_integrations.emulator.deterministic import DeterministicBrain
-from wx_integrations.emulator.scripted import ScriptedBrain, ScriptExhausted
+from wx_integrations.emulator.scripted import ScriptedBrain, ScriptExhausted, Text
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 STREAMS = sorted([*GOLDEN.glob("streams/*.sse"), *GOLDEN.glob("tool_streams/*.sse")])
@@ -42,8 +42,28 @@ def test_an_empty_script_complains_and_says_what_was_asked() -> None:
         ScriptExhausted, match=r"chat with ibm/granite-4-h-small \(after 0 answers, 1 left for others\): 'Hi'"
     ):
         Lab(brain).chat("Hi")
-    with pytest.raises(AssertionError, match="1 scripted answers were never asked for"):
+    with pytest.raises(AssertionError) as caught:
         brain.expect_done()
+    assert str(caught.value) == (
+        f"1 scripted answer was never asked for; next: 'for another' (to chat with {TEXT_MODEL})"
+    )
+
+
+def test_what_is_left_is_said_as_it_was_scripted() -> None:
+    scripted = {
+        "'a', 'b' (to generation)": ScriptedBrain().reply("a", "b", to="generation"),
+        "'a', RuntimeError('b') (to chat)": ScriptedBrain().reply(Text("a"), RuntimeError("b")),
+        'fare({"to": "Rome"}) (to chat)': ScriptedBrain().call("fare", to="Rome"),
+        "429 busy (to chat)": ScriptedBrain().refuse(429, "busy"),
+        "a recording of 8 bytes (to rerank)": ScriptedBrain().replay({"a": 1}, to="rerank"),
+        f"'{'x' * 299}... (to chat)": ScriptedBrain().reply("x" * 1000),
+    }
+    for text, brain in scripted.items():
+        with pytest.raises(AssertionError) as caught:
+            brain.expect_done()
+        assert text in str(caught.value)
+    with pytest.raises(AssertionError, match=r"^2 scripted answers were never asked for; next: 'one'"):
+        ScriptedBrain().reply("one").reply("two").expect_done()
 
 
 def test_per_model_and_per_operation() -> None:

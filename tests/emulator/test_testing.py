@@ -134,7 +134,7 @@ def test_answers_come_in_order() -> None:
         with pytest.raises(IndexError):
             said()
         assert said() == "You said: Hello"
-        with pytest.raises(AssertionError, match=r"1 scripted answers were never asked for.*three"):
+        with pytest.raises(AssertionError, match=r"1 scripted answer was never asked for.*three"):
             watsonx.verify()
         assert repr(watsonx).startswith("Watsonx(https://us-south.ml.cloud.ibm.com, ")
         assert repr(watsonx).endswith(" requests, 1 answers left)")

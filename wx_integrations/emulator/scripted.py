@@ -37,6 +37,8 @@ from wx_integrations.emulator.deterministic import DeterministicBrain, count_pro
 from wx_integrations.emulator.words import tokenize
 
 To = Literal["chat", "generation", "embeddings", "rerank", "tokenization"]
+_SHOWN = 300
+"""Letters of an answer in a message."""
 _EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
 
 
@@ -53,6 +55,11 @@ class Line:
     pieces: tuple[str | Piece | Exception, ...]
     finish: str | None = None
     usage: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        said = ", ".join(map(_shown, self.pieces))
+        asked = "" if self.model is None else f" with {self.model}"
+        return f"{said[:_SHOWN]}{'...' if len(said) > _SHOWN else ''} (to {self.to}{asked})"
 
 
 class ScriptedBrain:
@@ -136,7 +143,9 @@ class ScriptedBrain:
             AssertionError: answers are left.
         """
         if self._lines:
-            raise AssertionError(f"{len(self._lines)} scripted answers were never asked for; next: {self._lines[0]}")
+            count = len(self._lines)
+            what = "1 scripted answer was" if count == 1 else f"{count} scripted answers were"
+            raise AssertionError(f"{what} never asked for; next: {self._lines[0]}")
 
     def _next(self, to: To, model_id: str) -> Line | None:
         with self._lock:
@@ -196,6 +205,17 @@ class ScriptedBrain:
 def calling(name: str, /, **arguments: Any) -> Calling:
     """Return a tool call with these arguments."""
     return Calling(name, json.dumps(arguments, ensure_ascii=False))
+
+
+def _shown(piece: str | Piece | Exception) -> str:
+    """Return a piece of an answer as a test's author wrote it."""
+    if isinstance(piece, Calling):
+        return f"{piece.name}({piece.arguments})"
+    if isinstance(piece, Verbatim):
+        return f"a recording of {sum(map(len, piece.frames))} bytes"
+    if isinstance(piece, Refusal):
+        return f"{piece.status} {piece.code}"
+    return repr(piece.text if isinstance(piece, Text) else piece)
 
 
 def _said(line: Line, read: int, natural: str) -> Iterator[Piece]:
