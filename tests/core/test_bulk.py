@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -396,7 +398,21 @@ def test_a_bar_shows_what_there_is_to_see(bench: Bench, both: Both, capsys: pyte
     shown = capsys.readouterr().err
     assert "40.0/40.0" in shown
     assert "tokens/s" in shown
-    assert "429s=0" in shown
+    assert "refused=0" in shown
+
+
+def test_a_notebook_without_widgets_gets_a_plain_bar_and_no_warning() -> None:
+    program = """
+import sys, types
+from wx_integrations.core.progress import Bar
+kernel = types.SimpleNamespace(config={"IPKernelApp": {}})
+sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: kernel)
+sys.modules["ipywidgets"] = sys.modules["IPython.html"] = None
+Bar("texts", 3).close()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert "0.00/3.00" in done.stderr
+    assert "Warning" not in done.stderr
 
 
 def test_without_tqdm_a_bar_is_refused(bench: Bench, both: Both, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,9 @@ class Bar:
 
     def __init__(self, noun: str = "texts", total: int | None = None) -> None:
         try:
-            from tqdm.auto import tqdm
+            with warnings.catch_warnings():  # in a notebook without widgets a plain bar will do, which tqdm warns of
+                warnings.filterwarnings("ignore", message="IProgress not found")
+                from tqdm.auto import tqdm
         except ImportError:
             raise ConfigurationError(
                 "a progress bar needs tqdm",
@@ -79,7 +82,7 @@ class Bar:
             {
                 "tokens/s": f"{progress.tokens_per_second:.0f}",
                 "in flight": progress.in_flight,
-                "429s": progress.refusals,
+                "refused": progress.refusals,
                 **({"failed": progress.failed} if progress.failed else {}),
             },
             refresh=False,
