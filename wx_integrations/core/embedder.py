@@ -56,6 +56,10 @@ class Embedder:
     """Embeds any number of texts.
 
     Attributes:
+        session: the clients that send them, and the limiter.
+        target: the model.
+        parameters: of every request.
+        bounds: how much goes into a request, and how fast requests follow each other.
         arrays: give NumPy arrays of 32-bit floats instead of lists.
     """
 
@@ -70,6 +74,11 @@ class Embedder:
     ) -> Embedded:
         """Embed texts; none need no request.
 
+        Args:
+            texts: any number of them.
+            on_progress: is called after every batch with how far the job is.
+            show_progress: show a bar; needs the extra `progress`.
+
         Raises:
             ConfigurationError: something is no text, or empty; nothing was sent.
             PartialFailure: some texts failed; it carries the vectors of the others.
@@ -82,12 +91,7 @@ class Embedder:
     async def aembed(
         self, texts: Sequence[str], *, on_progress: Watcher | None = None, show_progress: bool = False
     ) -> Embedded:
-        """Embed texts; none need no request.
-
-        Raises:
-            ConfigurationError: something is no text, or empty; nothing was sent.
-            PartialFailure: some texts failed; it carries the vectors of the others.
-        """
+        """Embed texts; none need no request. See `embed`."""
         work, whole = self._begin(texts, Watching(on_progress, show_progress))
         async with aclosing(work.apieces((), self._asend)) as pieces:
             async for piece in pieces:
@@ -108,6 +112,8 @@ class Embedder:
             texts: any number; they are taken as they are needed, in the thread that takes the vectors.
             on_failure: is told of a text that failed, for which None is yielded;
                 without it PartialFailure is raised in its place.
+            on_progress: is called after every batch with how far the job is.
+            show_progress: show a bar; needs the extra `progress`.
         """
         work = self._work(None, Watching(on_progress, show_progress), stream=True, ordered=True)
         for piece in work.pieces(texts, self._send):
@@ -133,7 +139,15 @@ class Embedder:
     # ------------------------------------------------------------------ to disk
 
     def checkpoint(self, path: str | Path, *, precision: Precision = "double") -> Checkpoint:
-        """Open a checkpoint for this model and these parameters; `.vectors(texts)` reads what `embed_to` wrote."""
+        """Open a checkpoint for this model and these parameters; `.vectors(texts)` reads what `embed_to` wrote.
+
+        Args:
+            path: the checkpoint; it is made if it is missing.
+            precision: of the numbers in a new one, as of `embed_to`.
+
+        Raises:
+            ConfigurationError: the file cannot be used, or has another version's form.
+        """
         from wx_integrations.core.checkpoint import Checkpoint, purpose_of  # needs sqlite3, which few need
 
         return Checkpoint(path, purpose_of(self.target, self.parameters), precision=precision)
@@ -155,6 +169,8 @@ class Embedder:
             texts: any number; they are taken as they are needed.
             precision: of the numbers in a new checkpoint: "double" keeps them as they came, "single" halves the file.
             on_failure: is told of texts that failed; without it PartialFailure is raised at the end.
+            on_progress: is called after every batch with how far the job is.
+            show_progress: show a bar; needs the extra `progress`.
         """
         with self.checkpoint(path, precision=precision) as checkpoint:
             filing = checkpoint.filing(on_failure)

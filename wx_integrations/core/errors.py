@@ -95,7 +95,12 @@ class ConfigurationError(WatsonxError, ValueError):
 
     @classmethod
     def from_validation(cls, error: ValidationError, what: str) -> ConfigurationError:
-        """Turn pydantic's report into one line per field, without the values (they may be secret)."""
+        """Turn pydantic's report into one line per field, without the values (they may be secret).
+
+        Args:
+            error: the report.
+            what: whose fields they are, for the message.
+        """
         lines = []
         for item in error.errors(include_url=False, include_context=False, include_input=False):
             place = ".".join(str(part) for part in item["loc"])

@@ -65,6 +65,10 @@ class Ranker:
     """Ranks any number of documents; more than fit into a request go in several, and are ranked as one.
 
     Attributes:
+        session: the clients that send them, and the limiter.
+        target: the model.
+        parameters: of every request.
+        bounds: how much goes into a request, and how fast requests follow each other.
         top_n: how many to return, all without it.
         score_threshold: the least score to return.
     """
@@ -79,6 +83,10 @@ class Ranker:
     def rank(self, query: str, documents: Sequence[str]) -> Ranked:
         """Rank documents; none need no request.
 
+        Args:
+            query: what they should answer.
+            documents: any number of them.
+
         Raises:
             ConfigurationError: something is no text; nothing was sent.
             PartialFailure: some documents failed; it carries the scores of the others.
@@ -89,12 +97,7 @@ class Ranker:
         return self._ranked(work, whole)
 
     async def arank(self, query: str, documents: Sequence[str]) -> Ranked:
-        """Rank documents; none need no request.
-
-        Raises:
-            ConfigurationError: something is no text; nothing was sent.
-            PartialFailure: some documents failed; it carries the scores of the others.
-        """
+        """Rank documents; none need no request. See `rank`."""
         work, whole = self._begin(documents)
         async with aclosing(work.apieces((), lambda batch: self._asend(query, batch))) as pieces:
             async for piece in pieces:

@@ -36,14 +36,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Reasoning:
-    """A piece of the thinking before the answer."""
+    """A piece of the thinking before the answer; `text` is a part of it."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Calling:
-    """One whole tool call; `arguments` is JSON as text."""
+    """One whole tool call: the tool's `name`, and `arguments`, which is JSON as text."""
 
     name: str
     arguments: str

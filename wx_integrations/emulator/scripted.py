@@ -203,7 +203,7 @@ class ScriptedBrain:
 
 
 def calling(name: str, /, **arguments: Any) -> Calling:
-    """Return a tool call with these arguments."""
+    """Return a call of the tool `name` with these arguments, for a scripted answer."""
     return Calling(name, json.dumps(arguments, ensure_ascii=False))
 
 

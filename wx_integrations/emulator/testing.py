@@ -107,7 +107,7 @@ class WatsonxTestCase(unittest.TestCase):
     watsonx_options: ClassVar[Mapping[str, Any]] = {}
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
-        """Run the test with the service around it, `setUp` and `tearDown` included."""
+        """Run the test with the service around it, `setUp` and `tearDown` included; `result` as of unittest."""
         name = self.id().rpartition(".")[2]
         method = getattr(self, name)
         with emulated(**self.watsonx_options) as self.watsonx:

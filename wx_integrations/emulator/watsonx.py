@@ -89,19 +89,38 @@ class Watsonx:
         return self
 
     def call(self, name: str, /, **arguments: Any) -> Self:
-        """Queue an answer that calls one tool; for several at once, `reply(calling(...), calling(...))`."""
+        """Queue an answer that calls one tool; for several at once, `reply(calling(...), calling(...))`.
+
+        Args:
+            name: the tool's.
+            **arguments: the tool's.
+        """
         self.script.reply(calling(name, **arguments))
         return self
 
     def refuse(
         self, status: int, code: str, message: str = "scripted", *, to: To = "chat", model: str | None = None
     ) -> Self:
-        """Queue an error of the service in its own words."""
+        """Queue an error of the service in its own words.
+
+        Args:
+            status: the HTTP status.
+            code: the service's own code, such as "model_not_supported".
+            message: what it says about it.
+            to: what kind of request gets it, as of `reply`; also "embeddings", "rerank" and "tokenization".
+            model: only requests to this model get it.
+        """
         self.script.refuse(status, code, message, to=to, model=model)
         return self
 
     def replay(self, body: bytes | str | dict[str, Any], *, to: To = "chat", model: str | None = None) -> Self:
-        """Queue a recorded answer, JSON or event stream, that goes out as it is."""
+        """Queue a recorded answer that goes out as it is.
+
+        Args:
+            body: an event stream or JSON as it came, or data to write as JSON.
+            to: what kind of request gets it, as of `refuse`.
+            model: only requests to this model get it.
+        """
         self.script.replay(body, to=to, model=model)
         return self
 

@@ -32,7 +32,9 @@ class ChatFields(ModelFields):
     presence_penalty: float | None = Field(default=None, strict=True)
     """-2 to 2: makes words that were already used less likely."""
     repetition_penalty: float | None = Field(default=None, strict=True)
+    """Makes tokens of the question and of the answer so far less likely; 1 changes nothing."""
     length_penalty: float | None = Field(default=None, strict=True)
+    """Above 0 makes long answers likelier, where the model searches several ways (beams)."""
     logit_bias: dict[str, StrictInt] | None = None
     """Token ids as text, and how much likelier (up to 100) or unlikelier (-100) each becomes."""
     logprobs: bool | None = Field(default=None, strict=True)
@@ -48,11 +50,13 @@ class ChatFields(ModelFields):
     response_format: Any = None
     """A wire format (`{"type": "json_object"}`, ...) or a schema: pydantic class, TypedDict, JSON Schema."""
     seed: int | None = Field(default=None, strict=True)
+    """The same seed and the same question give the same answer, as far as the service can."""
     stop: list[str] | None = None
     """Up to 4 texts that end the answer."""
     temperature: float | None = Field(default=None, strict=True)
     """0 to 2; 0 always takes the likeliest token."""
     top_p: float | None = Field(default=None, strict=True)
+    """0 to 1: considers the likeliest tokens that add up to this probability."""
     time_limit: int | None = Field(default=None, strict=True)
     """Milliseconds after which the service ends the answer."""
     guided_choice: list[str] | None = None
@@ -66,6 +70,7 @@ class ChatFields(ModelFields):
     include_reasoning: bool | None = Field(default=None, strict=True)
     """Whether the service sends the model's reasoning; it does by default."""
     reasoning_effort: Literal["low", "medium", "high"] | None = None
+    """How long a reasoning model thinks before it answers."""
     chat_template_kwargs: dict[str, Any] | None = None
     """Settings of the model's chat template, such as `{"thinking": True}`."""
     moderations: dict[str, Any] | None = None

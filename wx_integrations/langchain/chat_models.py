@@ -321,22 +321,33 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
+        """Whether LangChain's `dumps` takes it: yes, without secrets."""
         return True
 
     @property
     def lc_secrets(self) -> dict[str, str]:
+        """The environment variable that stands for each secret in LangChain's `dumps`."""
         from wx_integrations.langchain import serialization
 
         return serialization.secrets(self)
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
+        """The settings that LangChain's `dumps` writes beside the constructor's arguments."""
         from wx_integrations.langchain import serialization
 
         return serialization.attributes(self)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the model; changed settings are checked, and the profile follows the model."""
+        """Copy the model; changed settings are checked, and the profile follows the model.
+
+        Args:
+            update: settings by name.
+            deep: copy what the settings hold as well; what is live is shared.
+
+        Raises:
+            ConfigurationError: a setting is unknown, wrong or contradicts another.
+        """
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("_serialized", None)  # langchain-core keeps it, and it describes the original
         copied._advised = False

@@ -105,6 +105,11 @@ class WatsonxEmbeddings(BulkFields, Embeddings):
     def embed_to(self, path: str | Path, texts: Iterable[str], *, on_failure: OnFailure | None = None) -> Kept:
         """Embed texts into a file that a later call continues; texts that are in it already cost no request.
 
+        Args:
+            path: the file (SQLite); it is made if it is missing.
+            texts: any number; they are taken as they are needed.
+            on_failure: is told of texts that failed; without it PartialFailure is raised at the end.
+
         kept = embeddings.embed_to("corpus.sqlite", texts)
         with embeddings.embedder().checkpoint("corpus.sqlite") as checkpoint:
             vectors = list(checkpoint.vectors(texts))
@@ -121,7 +126,11 @@ class WatsonxEmbeddings(BulkFields, Embeddings):
         return {"on_progress": self.on_progress, "show_progress": self.show_progress}
 
     def embedder(self, **kwargs: Any) -> Embedder:
-        """Return the engine behind this adapter, with parameters for a call; it can do more than LangChain asks for."""
+        """Return the engine behind this adapter; it can do more than LangChain asks for.
+
+        Args:
+            **kwargs: `params`, `truncate_input_tokens`, `return_options` of its calls.
+        """
         return Embedder(self.session, self.target, self._parameters(kwargs), self.bounds(self.empty))
 
     def _parameters(self, given: Mapping[str, Any]) -> EmbeddingParameters | None:

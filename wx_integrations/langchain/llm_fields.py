@@ -69,16 +69,21 @@ class LLMFields(ModelFields):
     max_new_tokens: int | None = Field(default=None, strict=True)
     """The most tokens to write (the service's default is 20); also known as `max_tokens`."""
     min_new_tokens: int | None = Field(default=None, strict=True)
+    """The least tokens to write."""
     random_seed: int | None = Field(default=None, strict=True)
     """At least 1; also known as `seed`."""
     stop_sequences: list[str] | None = None
     """Up to 6 texts that end the generation; also known as `stop`."""
     temperature: float | None = Field(default=None, strict=True)
+    """0 to 2, for "sample"; higher takes unlikelier tokens more often."""
     time_limit: int | None = Field(default=None, strict=True)
     """Milliseconds after which the service ends the generation."""
     top_k: int | None = Field(default=None, strict=True)
+    """For "sample": considers so many of the likeliest tokens."""
     top_p: float | None = Field(default=None, strict=True)
+    """For "sample": considers the likeliest tokens that add up to this probability."""
     repetition_penalty: float | None = Field(default=None, strict=True)
+    """1 to 2: makes tokens that were already used less likely."""
     truncate_input_tokens: int | None = Field(default=None, strict=True)
     """Cuts the start of a prompt that is longer."""
     return_options: dict[str, Any] | None = None
@@ -97,7 +102,9 @@ class LLMFields(ModelFields):
     guardrails_hap_params: dict[str, Any] | None = None
     """`{"input": bool, "output": bool, "threshold": 0..1, "mask": {...}}`."""
     guardrails_pii_params: dict[str, Any] | None = None
+    """The same for personal information."""
     guardrails_granite_guardian_params: dict[str, Any] | None = None
+    """The same for Granite Guardian, which looks at the input only."""
     crypto: dict[str, Any] | None = None
     """The encryption key to use: `{"key_ref": ...}`; not for deployments."""
 
@@ -160,11 +167,15 @@ class LLMFields(ModelFields):
         return {**kept, "moderations": moderations} if moderations else kept
 
     def target_of(self, given: Mapping[str, Any]) -> Target:
-        """Return what one call goes to."""
+        """Return what one call goes to; `given` are its own parameters."""
         return self.target_for(**{name: given.get(name) for name in TARGET_NAMES})
 
     def request_for(self, prompt: str, given: Mapping[str, Any]) -> tuple[Target, GenerationRequest]:
         """Return where one prompt goes, and the request.
+
+        Args:
+            prompt: the text to continue.
+            given: the call's own parameters, which win.
 
         Raises:
             ConfigurationError: a parameter is out of bounds, or not for this target.

@@ -62,6 +62,17 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
         callbacks: Callbacks | list[Callbacks] | None = None,
         **kwargs: Any,
     ) -> LLMResult:
+        """Continue several prompts at once, each as if it were alone.
+
+        Args:
+            prompts: what to continue.
+            stop: texts that end each of them.
+            callbacks: LangChain's.
+            **kwargs: parameters of these calls, and LangChain's own (`tags`, `metadata`, `run_name`, `run_id`).
+
+        Raises:
+            ConfigurationError: a parameter is unknown or wrong; nothing was sent.
+        """
         framework, rest = _parted(kwargs)
         return super(WatsonxLLM, self._for_call(stop, rest)).generate(prompts, stop, callbacks, **framework)
 
@@ -72,16 +83,30 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
         callbacks: Callbacks | list[Callbacks] | None = None,
         **kwargs: Any,
     ) -> LLMResult:
+        """Continue several prompts at once; see `generate`."""
         framework, rest = _parted(kwargs)
         return await super(WatsonxLLM, self._for_call(stop, rest)).agenerate(prompts, stop, callbacks, **framework)
 
     def stream(self, input: Any, config: Any = None, *, stop: list[str] | None = None, **kwargs: Any) -> Iterator[str]:
+        """Yield the text as it comes.
+
+        Args:
+            input: a prompt, as a text, a prompt value or messages.
+            config: LangChain's RunnableConfig.
+            stop: texts that end it.
+            **kwargs: parameters of this call.
+
+        Raises:
+            ConfigurationError: a parameter is unknown or wrong; nothing was sent.
+            StreamBroken: the text began and failed.
+        """
         own = self._for_call(stop, _parted(kwargs)[1])
         yield from super(WatsonxLLM, own).stream(input, config, stop=stop)
 
     async def astream(
         self, input: Any, config: Any = None, *, stop: list[str] | None = None, **kwargs: Any
     ) -> AsyncIterator[str]:
+        """Yield the text as it comes; see `stream`."""
         own = self._for_call(stop, _parted(kwargs)[1])
         async with aclosing(
             cast("AsyncGenerator[str]", super(WatsonxLLM, own).astream(input, config, stop=stop))
@@ -277,18 +302,29 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
+        """Whether LangChain's `dumps` takes it: yes, without secrets."""
         return True
 
     @property
     def lc_secrets(self) -> dict[str, str]:
+        """The environment variable that stands for each secret in LangChain's `dumps`."""
         return serialization.secrets(self)
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
+        """The settings that LangChain's `dumps` writes beside the constructor's arguments."""
         return serialization.attributes(self)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the model; changed settings are checked."""
+        """Copy the model; changed settings are checked.
+
+        Args:
+            update: settings by name.
+            deep: copy what the settings hold as well; what is live is shared.
+
+        Raises:
+            ConfigurationError: a setting is unknown, wrong or contradicts another.
+        """
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("_serialized", None)  # langchain-core keeps it, and it describes the original
         return copied

@@ -115,7 +115,11 @@ class WatsonxRerank(BulkFields, BaseDocumentCompressor, RunnableSerializable[dic
     # ------------------------------------------------------------------ one call
 
     def ranker(self, **kwargs: Any) -> Ranker:
-        """Return the engine behind this adapter, with parameters for a call."""
+        """Return the engine behind this adapter.
+
+        Args:
+            **kwargs: as in `rerank`.
+        """
         refuse_unknown(kwargs, _CALL, f"a call of {type(self).__name__}")
         parameters = self._parameters(kwargs)
         top_n = kwargs.get("top_n", self.top_n)

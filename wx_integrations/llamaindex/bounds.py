@@ -29,7 +29,13 @@ class BulkFields(BaseModel):
     """By default as many as the service allows."""
 
     def bounds(self, batch_size: int, empty: Literal["refuse", "send"], max_concurrency: int | None = None) -> Bounds:
-        """Return the settings as the engine takes them; the lower of two bounds counts."""
+        """Return the settings as the engine takes them.
+
+        Args:
+            batch_size: texts in a request.
+            empty: what to do with a text without any characters.
+            max_concurrency: another bound of requests at a time; the lower one counts.
+        """
         concurrency = [bound for bound in (self.max_concurrency, max_concurrency) if bound is not None]
         return Bounds(
             batch_size=batch_size,

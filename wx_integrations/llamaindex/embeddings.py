@@ -46,6 +46,7 @@ class WatsonxEmbeddings(ModelFields, BulkFields, BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
+        """The name under which LlamaIndex serialises it."""
         return "WatsonxEmbeddings"
 
     @classmethod
@@ -59,7 +60,7 @@ class WatsonxEmbeddings(ModelFields, BulkFields, BaseEmbedding):
         self.model_name = self.target.name
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Return the settings as data, without secrets."""
+        """Return the settings as data, without secrets; `kwargs` as of pydantic's `model_dump`."""
         return with_connection(self, super().to_dict(**kwargs))
 
     def embedder(self) -> Embedder:
@@ -73,6 +74,11 @@ class WatsonxEmbeddings(ModelFields, BulkFields, BaseEmbedding):
 
     def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
         """Return a vector for each text, in their order.
+
+        Args:
+            texts: any number of them; none need no request.
+            show_progress: show a bar.
+            **kwargs: for the framework, where its cache or rate limiter is used.
 
         Raises:
             ConfigurationError: a text is empty or no text; nothing was sent.

@@ -40,56 +40,81 @@ class WatsonxLLM(StructuredPrediction):
 
     @classmethod
     def class_name(cls) -> str:
+        """The name under which LlamaIndex serialises it."""
         return "WatsonxLLM"
 
     # ------------------------------------------------------------------ chat
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Answer a conversation."""
+        """Answer a conversation.
+
+        Args:
+            messages: what was said so far; they stay as they are.
+            **kwargs: parameters of this call by their names here, which win; `tools`, `tool_choice`; and
+                `model_id`, `deployment_id` or `model` instead of the object's.
+
+        Raises:
+            ConfigurationError: a parameter is unknown or wrong, or a block cannot be sent; nothing was sent.
+            ServiceError: the service says no.
+        """
         return self._chat(messages, kwargs)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Answer a conversation."""
+        """Answer a conversation; `messages` and `kwargs` as of `chat`."""
         return await self._achat(messages, kwargs)
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Answer a conversation piece by piece; each response shows the whole so far, `delta` what is new."""
+        """Answer a conversation piece by piece; each response shows the whole so far, `delta` what is new.
+
+        Args:
+            messages: as of `chat`.
+            **kwargs: as of `chat`.
+
+        Raises:
+            StreamBroken: (on the way) the answer began and failed.
+        """
         return self._stream_chat(messages, kwargs)
 
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        """Answer a conversation piece by piece; each response shows the whole so far, `delta` what is new."""
+        """Answer a conversation piece by piece; `messages` and `kwargs` as of `chat`."""
         return await self._astream_chat(messages, kwargs)
 
     # ------------------------------------------------------------------ completion
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Answer a prompt: as a chat of one message, or by text generation."""
+        """Answer a prompt: as a chat of one message, or by text generation.
+
+        Args:
+            prompt: the text.
+            formatted: whether it is already as the user's `completion_to_prompt` makes it.
+            **kwargs: as of `chat`; `use_text_generation` chooses the endpoint.
+        """
         if self._generates(kwargs):
             return self._generate(self._wrapped(prompt, formatted), kwargs)
         return answers.completion_of(self._chat([ChatMessage(content=prompt)], kwargs))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Answer a prompt: as a chat of one message, or by text generation."""
+        """Answer a prompt; `prompt`, `formatted` and `kwargs` as of `complete`."""
         if self._generates(kwargs):
             return await self._agenerate(self._wrapped(prompt, formatted), kwargs)
         return answers.completion_of(await self._achat([ChatMessage(content=prompt)], kwargs))
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        """Answer a prompt piece by piece."""
+        """Answer a prompt piece by piece; `prompt`, `formatted` and `kwargs` as of `complete`."""
         if self._generates(kwargs):
             return self._stream_generate(self._wrapped(prompt, formatted), kwargs)
         return mapped(answers.completion_of, self._stream_chat([ChatMessage(content=prompt)], kwargs))
 
     @llm_completion_callback()
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
-        """Answer a prompt piece by piece."""
+        """Answer a prompt piece by piece; `prompt`, `formatted` and `kwargs` as of `complete`."""
         if self._generates(kwargs):
             return self._astream_generate(self._wrapped(prompt, formatted), kwargs)
         return amapped(answers.completion_of, await self._astream_chat([ChatMessage(content=prompt)], kwargs))
@@ -132,6 +157,11 @@ class WatsonxLLM(StructuredPrediction):
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
         """Return the tool calls of an answer.
+
+        Args:
+            response: of `chat_with_tools` or its twins.
+            error_on_no_tool_call: raise ValueError when there is none.
+            **kwargs: of other frameworks' LLMs; without effect.
 
         Raises:
             ValueError: there is none, and `error_on_no_tool_call` asks for one.

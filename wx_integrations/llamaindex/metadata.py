@@ -33,7 +33,9 @@ class DescribedModel(ModelFields, parameters.ParameterFields, FunctionCallingLLM
     context_window: int | None = None
     """Tokens of input and output together, for models that the shipped table does not know."""
     is_chat_model: bool | None = None
+    """Whether LlamaIndex may use it for conversations; by default as its endpoint can."""
     is_function_calling_model: bool | None = None
+    """Whether LlamaIndex may give it tools; by default unless the shipped table says that the model has none."""
     strict: bool | None = None
     """Whether tools and schemas ask to be followed strictly."""
     structured_output: Literal["json_schema", "function_calling"] | None = None
@@ -160,7 +162,7 @@ class DescribedModel(ModelFields, parameters.ParameterFields, FunctionCallingLLM
         return self._tokenizer
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Return the settings as data, without secrets."""
+        """Return the settings as data, without secrets; `kwargs` as of pydantic's `model_dump`."""
         return with_connection(self, super().to_dict(**kwargs))
 
 

@@ -51,35 +51,59 @@ class ParameterFields(BaseModel):
     model_config = ConfigDict(defer_build=True)  # only the last of the line is ever made
 
     temperature: float | None = None
+    """0 to 2; 0 always takes the likeliest token."""
     max_new_tokens: int | None = None
     """The limit of output tokens, under the name text generation has for it."""
     max_tokens: int | None = None
+    """The older name of `max_completion_tokens`."""
     max_completion_tokens: int | None = None
+    """The most tokens of the answer; 0 means as many as the model can (the service's default is 1024)."""
     top_p: float | None = None
+    """0 to 1: considers the likeliest tokens that add up to this probability."""
     frequency_penalty: float | None = None
+    """-2 to 2: makes words that were already used less likely, the more often they were."""
     presence_penalty: float | None = None
+    """-2 to 2: makes words that were already used less likely."""
     repetition_penalty: float | None = None
+    """Makes tokens that were already used less likely; 1 changes nothing."""
     length_penalty: Any = None
+    """A number for chats; `{"decay_factor": > 1, "start_index": >= 0}` for text generation."""
     logit_bias: dict[str, int] | None = None
+    """Token ids as text, and how much likelier (up to 100) or unlikelier (-100) each becomes."""
     logprobs: bool | None = None
+    """Give the log probabilities in the response."""
     top_logprobs: int | None = None
+    """0 to 20 alternatives for each token; needs `logprobs=True`."""
     n: int | None = None
+    """Answers per request; LlamaIndex shows the first."""
     seed: int | None = None
+    """The same seed and the same question give the same answer, as far as the service can."""
     stop: str | list[str] | None = None
+    """Texts that end the answer: up to 4 for chats, 6 for text generation."""
     time_limit: int | None = None
     """Milliseconds the service may take."""
     response_format: Any = None
+    """A wire format (`{"type": "json_object"}`, ...) or a pydantic class."""
     guided_choice: list[str] | None = None
+    """The answer is one of these."""
     guided_regex: str | None = None
+    """The answer matches this."""
     guided_grammar: str | None = None
+    """The answer follows this grammar (EBNF)."""
     guided_json: dict[str, Any] | None = None
+    """The answer is JSON of this JSON Schema."""
     include_reasoning: bool | None = None
+    """Whether the service sends the model's reasoning; it does by default."""
     reasoning_effort: str | None = None
+    """How long a reasoning model thinks before it answers: low, medium or high."""
     chat_template_kwargs: dict[str, Any] | None = None
+    """Settings of the model's chat template, such as `{"thinking": True}`."""
     moderations: dict[str, Any] | None = None
+    """Detectors for input and output: hap, pii, granite_guardian."""
     context: str | None = None
     """Text for a deployed prompt template."""
     crypto: dict[str, Any] | None = None
+    """The encryption key to use: `{"key_ref": ...}`; not for deployments."""
     additional_params: dict[str, Any] | None = None
     """Further parameters by their names on the wire; for text generation e.g. decoding_method, top_k."""
 

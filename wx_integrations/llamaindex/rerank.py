@@ -50,6 +50,7 @@ class WatsonxRerank(ModelFields, BulkFields, BaseNodePostprocessor):
 
     @classmethod
     def class_name(cls) -> str:
+        """The name under which LlamaIndex serialises it."""
         return "WatsonxRerank"
 
     @classmethod
@@ -62,7 +63,7 @@ class WatsonxRerank(ModelFields, BulkFields, BaseNodePostprocessor):
         self.target.path("text/rerank")  # refuses targets that do not rerank
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Return the settings as data, without secrets."""
+        """Return the settings as data, without secrets; `kwargs` as of pydantic's `model_dump`."""
         return with_connection(self, super().to_dict(**kwargs))
 
     def ranker(self) -> Ranker:

@@ -39,6 +39,12 @@ class StructuredPrediction(Endpoints):
     ) -> Model:
         """Answer a prompt with an object of the class.
 
+        Args:
+            output_cls: a pydantic class.
+            prompt: what to ask, with places to fill in.
+            llm_kwargs: parameters of this call.
+            **prompt_args: what to fill in.
+
         Raises:
             OutputTruncated: the answer hit its token limit.
             UnexpectedResponse: there is no answer, or a call's arguments are no JSON object.

@@ -20,6 +20,11 @@ class WatsonxTokenizer:
 
     LlamaIndex calls tokenizers synchronously; in a coroutine, `await
     tokenizer.acall(text)` beforehand fills the memory without blocking.
+
+    Args:
+        session: the clients that ask.
+        target: the model whose tokens they are.
+        cache_size: how many texts are remembered.
     """
 
     def __init__(self, session: Session, target: Target, *, cache_size: int = CACHE_SIZE) -> None:

@@ -118,7 +118,8 @@ class WatsonxToolSpec(ToolboxFields, BaseToolSpec):
         ConfigurationError: an argument is unknown, wrong or missing; nothing was sent.
     """
 
-    spec_functions: ClassVar[list[SPEC_FUNCTION_TYPE]] = []  # type: ignore[misc]  # the service says which there are
+    spec_functions: ClassVar[list[SPEC_FUNCTION_TYPE]] = []  # type: ignore[misc]
+    """None here: the service says which there are."""
 
     def to_tool_list(
         self,
@@ -141,7 +142,7 @@ class WatsonxToolSpec(ToolboxFields, BaseToolSpec):
         spec_functions: Sequence[SPEC_FUNCTION_TYPE] | None = None,
         func_to_metadata_mapping: Mapping[str, ToolMetadata] | None = None,
     ) -> list[FunctionTool]:
-        """Return the tools."""
+        """Return the tools; see `to_tool_list`."""
         return _listed(await self.toolbox.atools(), spec_functions, func_to_metadata_mapping)
 
 
