@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 from wx_integrations.core import calls
 from wx_integrations.core.conformance import Violation, violations
 from wx_integrations.core.errors import ConfigurationError, NotFound
+from wx_integrations.core.secrets import Guarded
 from wx_integrations.core.session import Session
 from wx_integrations.core.wire.tools import UtilityTool
 
@@ -121,6 +122,10 @@ class AgentTool:
     config: Mapping[str, Any] | None = field(default=None, repr=False)
     scope: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.config is not None:
+            object.__setattr__(self, "config", Guarded(self.config))
+
     @property
     def name(self) -> str:
         return self.about.name
@@ -203,7 +208,7 @@ class AgentTool:
             ConfigurationError: a setting is unknown, missing or out of bounds; names it.
         """
         schema = self.about.config_schema
-        config = dict(self.config or {})
+        config = Guarded(self.config or {})
         if not schema:
             if config:
                 raise ConfigurationError(f"{self.name} takes no config", field="tool_config")

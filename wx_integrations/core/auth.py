@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from wx_integrations.core import errors
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.retry import TRAIL, RetryPolicy, Trail
+from wx_integrations.core.secrets import Guarded
 from wx_integrations.core.token_cell import Lead, TokenCell, Wait, ended, raise_failure
 from wx_integrations.core.token_sources import Called, Token, TokenSource, called_token
 
@@ -26,7 +27,7 @@ class FixedAuth(httpx.Auth):
     """Puts the same headers on each request."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = dict(headers)
+        self._headers = Guarded(headers)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.headers.update(self._headers)
@@ -65,7 +66,7 @@ class TokenAuth(httpx.Auth):
         self._cell = cell
         self._policy = policy
         self._timeout = dict(timeout)
-        self._headers = dict(headers)
+        self._headers = Guarded(headers)
 
     def _stamp(self, request: httpx.Request, header: SecretStr) -> None:
         request.headers["Authorization"] = header.get_secret_value()

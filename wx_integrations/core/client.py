@@ -25,8 +25,15 @@ from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.exchange import Plan, Reading, Timeout, unread
 from wx_integrations.core.limiter import Limiter
-from wx_integrations.core.retry import AsyncRetryTransport, RetryPolicy, RetryTransport, Waiting, without_traceback
-from wx_integrations.core.secrets import guarded, seal, secret_header, unguarded
+from wx_integrations.core.retry import (
+    AsyncRetryTransport,
+    RetryPolicy,
+    RetryTransport,
+    Waiting,
+    cut_short,
+    without_traceback,
+)
+from wx_integrations.core.secrets import Guarded, guarded, seal, secret_header, unguarded
 from wx_integrations.core.settings import check_headers, check_text, timeout_dict
 from wx_integrations.core.token_cell import TokenCell
 from wx_integrations.core.transport import (
@@ -59,7 +66,7 @@ class Shared:
         _everyone.add(self)
 
     def _auth(self, source: sources.Source, headers: dict[str, str]) -> httpx.Auth:
-        self.source, self.headers = source, headers
+        self.source, self.headers = source, Guarded(headers)
         if any(name.lower() == "authorization" for name in headers):
             return auth.FixedAuth(headers)
         if isinstance(source, sources.Missing):
@@ -141,7 +148,8 @@ class _Common:
         self._shared.set_headers(guarded(headers, secret_header))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.connection.hosts.ml})"
+        shared = getattr(self, "_shared", None)  # none yet in a traceback out of __init__
+        return f"{type(self).__name__}({shared.connection.hosts.ml if shared else ''})"
 
 
 class Client(_Common):
@@ -241,6 +249,9 @@ class Client(_Common):
             return http.send(request, auth=self._shared.auth, stream=stream)
         except httpx.HTTPError as error:
             raise unread(error, request) from without_traceback(error)
+        except BaseException as error:
+            cut_short(error)
+            raise
 
     def _enter(self) -> _Live:
         """Return the open httpx client, which stays open until we leave."""
@@ -389,6 +400,9 @@ class AsyncClient(_Common):
             return await http.send(request, auth=self._shared.auth, stream=stream)
         except httpx.HTTPError as error:
             raise unread(error, request) from without_traceback(error)
+        except BaseException as error:
+            cut_short(error)
+            raise
 
     async def _enter(self) -> _LiveInLoop:
         """Return the running loop's open httpx client, which stays open until we leave."""

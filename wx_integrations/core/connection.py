@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Self
 
 import httpx
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from wx_integrations.core import login
 from wx_integrations.core.environment import ENVIRONMENT as ENVIRONMENT
@@ -21,7 +21,7 @@ from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.hosts import Hosts, hosts_of
 from wx_integrations.core.login import AuthType
 from wx_integrations.core.retry import RetryPolicy
-from wx_integrations.core.secrets import GUARDED, guarded, seal
+from wx_integrations.core.secrets import GUARDED, Guarded, guarded, seal, secret_part
 from wx_integrations.core.secrets import SECRETS as SECRETS
 from wx_integrations.core.settings import is_version_date, tidied, timeout_dict
 from wx_integrations.core.token_sources import Source
@@ -119,6 +119,11 @@ class Connection(BaseModel):
         except ValidationError as error:
             raise ConfigurationError.from_validation(error, "connection") from None
         self._check()
+
+    @field_validator(*GUARDED)
+    @classmethod
+    def _guarded(cls, value: Any) -> Any:
+        return value if value is None else Guarded(value)
 
     # ------------------------------------------------------------------ other ways in and out
 
@@ -279,7 +284,7 @@ def _default(name: str) -> Any:
 
 def _hashable(value: Any) -> Any:
     if isinstance(value, Mapping) and not callable(value):
-        return tuple(sorted(value.items()))
+        return tuple(sorted(guarded(value, secret_part).items()))
     if isinstance(value, httpx.Timeout):
         return tuple(value.as_dict().items())
     if isinstance(value, httpx.Limits):

@@ -6,11 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import SecretStr
-
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.hosts import base_url, hosts_of, region_url
-from wx_integrations.core.secrets import SECRETS, opened
+from wx_integrations.core.secrets import opened, seal
 
 ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "url": ("WATSONX_URL",),
@@ -57,7 +55,7 @@ def fill_from_environment(settings: Mapping[str, Any], environ: Mapping[str, str
     def take(name: str) -> None:
         for variable in ENVIRONMENT[name]:
             if name not in filled and environ.get(variable, "") != "":
-                filled[name] = SecretStr(environ[variable]) if name in SECRETS else environ[variable]
+                filled[name] = environ[variable]
 
     if not given("url", "region"):
         take("url")
@@ -75,6 +73,7 @@ def fill_from_environment(settings: Mapping[str, Any], environ: Mapping[str, str
         take(name)
         if isinstance(filled.get(name), str):
             filled[name] = filled[name].strip().lower() in ("1", "true", "yes", "on")
+    seal(filled)
     return filled
 
 

@@ -35,9 +35,9 @@ from wx_integrations.core.environment import fill_from_environment
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.login import AuthType
 from wx_integrations.core.retry import RetryPolicy
-from wx_integrations.core.secrets import SECRETS, seal, unguarded
+from wx_integrations.core.secrets import SECRETS, Guarded, seal, unguarded
 from wx_integrations.core.session import Session
-from wx_integrations.core.settings import unknown_argument
+from wx_integrations.core.settings import check_urls, unknown_argument
 
 _ALIASES = {"apikey": "api_key"}
 _SCOPES = ("project_id", "space_id")
@@ -112,12 +112,19 @@ class ConnectionFields(BaseModel):
     def _unguarded(cls, value: Any) -> Any:
         return unguarded(value) if isinstance(value, Mapping) else value
 
+    @field_validator(*_GUARDED)
+    @classmethod
+    def _guarded(cls, value: Any) -> Any:
+        return value if value is None else Guarded(value)
+
     OWN_ARGUMENTS: ClassVar[frozenset[str]] = frozenset()
     """Names that the adapter's own `__init__` or validators accept besides its fields."""
 
     def __init__(self, **settings: Any) -> None:
         seal(settings)
+        check_urls(settings)
         settings = self._prepared(settings)
+        check_urls(settings)
         try:
             super().__init__(**settings)
         except ValidationError as error:
@@ -243,7 +250,8 @@ class ConnectionFields(BaseModel):
         """Copy the adapter; changed settings make a connection of their own."""
         changes = dict(update or {})
         seal(changes)
-        changes |= {name: unguarded(changes[name]) for name in _GUARDED if changes.get(name) is not None}
+        check_urls(changes)
+        changes |= {name: Guarded(unguarded(changes[name])) for name in _GUARDED if changes.get(name) is not None}
         known = type(self).model_fields
         for name in changes:
             if name not in known:

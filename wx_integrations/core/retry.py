@@ -238,6 +238,12 @@ def without_traceback(error: BaseException) -> BaseException:
     return error
 
 
+def cut_short(error: BaseException) -> None:
+    """Take the frames of the layers below from what interrupts a call; a mistake keeps them, for who looks for it."""
+    if not isinstance(error, Exception):
+        without_traceback(error)
+
+
 def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus
 
-from pydantic import SecretStr
+from pydantic import Secret, SecretStr
 from pydantic_core import from_json
 
 SECRETS = ("api_key", "token", "zen_api_key", "password", "projects_token")
+URLS = ("url", "auth_url", "platform_url", "bedrock_url")
 HIDDEN = "**********"
+_LOGIN = re.compile(r"\s*([^/?#]*//)?[^/?#]*@")
 _TELLING = re.compile(r"auth|cookie|token|key|secret|passw|credential|session", re.IGNORECASE)
 _SENDABLE_ONLY_ASCII = ("api_key", "token", "zen_api_key", "projects_token", "project_id", "space_id")
 _SHORT = 6
@@ -26,11 +28,26 @@ _SHORT = 6
 def seal(settings: dict[str, Any]) -> None:
     """Wrap the secrets among a function's own keyword arguments, in place."""
     for name in (*SECRETS, "apikey"):
-        if isinstance(settings.get(name), str):
+        if name in settings:
+            settings[name] = sealed(settings[name])
+    for name in URLS:
+        if isinstance(settings.get(name), str) and _LOGIN.match(settings[name]):
             settings[name] = SecretStr(settings[name])
     for name, is_secret in GUARDED.items():
         if settings.get(name) is not None:
             settings[name] = guarded(settings[name], is_secret)
+
+
+def sealed(value: Any) -> Any:
+    """Return a secret wrapped, and what should be none as well, for those who refuse it."""
+    if isinstance(value, str):
+        return SecretStr(value)
+    return value if value is None or isinstance(value, bytes | SecretStr) else Secret(value)
+
+
+def holds_login(url: Any) -> bool:
+    """Whether a URL has a user name or a password in it, which `seal` has wrapped."""
+    return isinstance(url, SecretStr) and _LOGIN.match(url.get_secret_value()) is not None
 
 
 def opened(value: Any) -> Any:
@@ -48,16 +65,41 @@ def secret_proxy(_: str, url: str) -> bool:
     return "@" in url
 
 
+def secret_part(name: str, value: str) -> bool:
+    """Whether one of headers or proxies, whichever it is, may be secret."""
+    return secret_header(name, value) or secret_proxy(name, value)
+
+
 GUARDED: dict[str, Callable[[str, str], bool]] = {"headers": secret_header, "proxies": secret_proxy}
 """Settings that may hold secrets among others, and which of their values are."""
 
 
+class Guarded(dict[str, Any]):
+    """Headers, proxies or a tool's settings: a dictionary that prints without the values that may be secret."""
+
+    def shown(self) -> dict[str, Any]:
+        """Return what may be printed."""
+        return {name: _shown(str(name), value) for name, value in self.items()}
+
+    def __repr__(self) -> str:
+        return repr(self.shown())
+
+    def __rich_repr__(self) -> Iterable[Any]:
+        yield self.shown()
+
+
+def _shown(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return Guarded(value).shown()
+    return HIDDEN if secret_part(name, value if isinstance(value, str) else "") else value
+
+
 def guarded(values: Mapping[str, Any], is_secret: Callable[[str, str], bool]) -> dict[str, Any]:
-    """Return headers or proxies with those values wrapped that may be secret; what is no mapping, as it is."""
+    """Return headers or proxies with those values wrapped that may be secret, and what should be neither."""
     if not isinstance(values, Mapping):
-        return values  # type: ignore[unreachable]  # for the check that follows to refuse
+        return sealed(values)  # type: ignore[unreachable]  # for the check that follows to refuse
     return {
-        name: SecretStr(value) if isinstance(value, str) and is_secret(str(name), value) else value
+        name: value if isinstance(value, str) and not is_secret(str(name), value) else sealed(value)
         for name, value in values.items()
     }
 

@@ -66,4 +66,5 @@ class Session:
         return (Session.of, (self.connection,))
 
     def __repr__(self) -> str:
-        return f"Session({self.connection.hosts.ml})"
+        connection = getattr(self, "connection", None)  # none yet in a traceback out of __init__
+        return f"Session({connection.hosts.ml if connection else ''})"

@@ -15,7 +15,18 @@ from wx_integrations.core.environment import env_name, url_of_region
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.hosts import base_url, region_url
 from wx_integrations.core.retry import RetryPolicy
-from wx_integrations.core.secrets import GUARDED, SECRETS, flaw, header_flaw, opened, seal, unguarded
+from wx_integrations.core.secrets import (
+    GUARDED,
+    SECRETS,
+    URLS,
+    Guarded,
+    flaw,
+    header_flaw,
+    holds_login,
+    opened,
+    seal,
+    unguarded,
+)
 from wx_integrations.core.transport import is_proxy
 
 _POLICY = ("retry_total", "retry_backoff_factor", "retry_status_forcelist", "retry_max_wait", "retry_time_budget")
@@ -42,6 +53,7 @@ def tidied(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
             raise unknown_argument(name, known, "Connection")
     tidy = dict(settings)
     seal(tidy)
+    check_urls(tidy)
     if "apikey" in tidy:
         if tidy.get("api_key") is not None and tidy["apikey"] is not None:
             raise ConfigurationError("both api_key and apikey are set", hint="Give api_key only", field="apikey")
@@ -62,7 +74,7 @@ def tidied(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
     for name in ("version", "username", "instance_id"):  # langchain-ibm types these as secrets
         tidy[name] = opened(tidy.get(name))
     # Last, so that no refusal above has them among its local variables.
-    return tidy | {name: unguarded(tidy[name]) for name in GUARDED if tidy.get(name) is not None}
+    return tidy | {name: Guarded(unguarded(tidy[name])) for name in GUARDED if tidy.get(name) is not None}
 
 
 def check_text(name: str, value: Any) -> None:
@@ -73,6 +85,18 @@ def check_text(name: str, value: Any) -> None:
         raise ConfigurationError(
             f"{name}{f' ({env})' if env else ''} {fault}", hint="Set it, or leave it out", field=name, env=env
         )
+
+
+def check_urls(settings: Mapping[str, Any]) -> None:
+    """Refuse sealed URLs with a user name or password; raises ConfigurationError, which does not show them."""
+    for name in URLS:
+        if holds_login(settings.get(name)):
+            raise ConfigurationError(
+                f"{name}: holds a user name or password",
+                hint="Use username and password",
+                field=name,
+                env=env_name(name),
+            )
 
 
 def check_headers(headers: Any) -> None:

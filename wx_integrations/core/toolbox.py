@@ -9,12 +9,13 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_serializer, field_validator
 
 from wx_integrations.core.agent_tools import AgentTool, ServiceTools, ToolSource, public_config
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ConnectionFields
+from wx_integrations.core.secrets import Guarded
 from wx_integrations.core.wire.tools import UtilityTool
 
 
@@ -34,7 +35,7 @@ class Toolbox:
         scope: Mapping[str, str] | None = None,
     ) -> None:
         self.source = source
-        self.configs = {name: dict(config) for name, config in (configs or {}).items()}
+        self.configs = {name: Guarded(config) for name, config in (configs or {}).items()}
         self.scope = dict(scope or {})
         self._tools: tuple[AgentTool, ...] | None = None
         self._lock = threading.Lock()
@@ -103,6 +104,15 @@ class ToolboxFields(ConnectionFields):
     """Where the tools come from instead of the service; a connection is not needed then."""
 
     _toolbox: Toolbox | None = PrivateAttr(default=None)
+
+    @field_validator("tool_configs")
+    @classmethod
+    def _guarded_configs(cls, value: dict[str, dict[str, Any]] | None) -> dict[str, Any] | None:
+        return None if value is None else {name: Guarded(config) for name, config in value.items()}
+
+    @field_serializer("tool_configs")
+    def _public_configs(self, value: dict[str, dict[str, Any]] | None) -> dict[str, Any] | None:
+        return None if value is None else {name: public_config(config) for name, config in value.items()}
 
     @property
     def toolbox(self) -> Toolbox:

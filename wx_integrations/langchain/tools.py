@@ -7,10 +7,11 @@ from copy import deepcopy
 from typing import Any, Literal, Self
 
 from langchain_core.tools import BaseTool, BaseToolkit, ToolException
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_serializer, field_validator
 
 from wx_integrations.core.agent_tools import AgentTool, ToolOutput, ToolSource, public_config
 from wx_integrations.core.errors import ConfigurationError, WatsonxError
+from wx_integrations.core.secrets import Guarded
 from wx_integrations.core.toolbox import ToolboxFields, named
 from wx_integrations.core.wire.tools import UtilityTool
 
@@ -48,6 +49,15 @@ class WatsonxTool(BaseTool):
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
     handle_tool_error: ErrorHandling = None
     """None: the model gets the words of a failure, a program gets the exception. Anything else is as in LangChain."""
+
+    @field_validator("tool_config")
+    @classmethod
+    def _guarded_config(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if value is None else Guarded(value)
+
+    @field_serializer("tool_config")
+    def _public_config(self, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        return public_config(value)
 
     def __init__(self, **settings: Any) -> None:
         if settings.get("agent_description"):
@@ -90,7 +100,7 @@ class WatsonxTool(BaseTool):
             ConfigurationError: a setting is unknown, missing or out of bounds; names it.
         """
         config = self.bound.with_config(tool_config).config
-        self.tool_config = None if config is None else dict(config)
+        self.tool_config = None if config is None else Guarded(config)
 
     def with_tool_config(self, tool_config: Mapping[str, Any] | None) -> Self:
         """Return the tool with other settings; this one keeps its own.
