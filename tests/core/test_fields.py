@@ -40,6 +40,23 @@ def made(**settings: Any) -> Adapter:
 # --------------------------------------------------------------------------- arguments
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("watsonx_client", "Give connection=, or the credentials themselves"),
+        ("api_client", "Give connection=, or the credentials themselves"),
+        ("watsonx_embed", "Give model_id"),
+        ("watsonx_embed_gateway", "Give model,"),
+        ("watsonx_rerank", "Give model_id"),
+    ],
+)
+def test_objects_of_another_sdk_are_refused_with_what_to_give_instead(name: str, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        made(**{name: object()})
+    assert advice in str(caught.value)
+    assert "httpx_client" not in str(caught.value)
+
+
 def test_fields_make_a_connection() -> None:
     adapter = made(
         timeout=5,

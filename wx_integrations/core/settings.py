@@ -34,12 +34,22 @@ _TIMEOUTS = ("connect", "read", "write", "pool")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+_CREDENTIALS = "Give connection=, or the credentials themselves"
+_OTHER_SDKS = {
+    "watsonx_client": _CREDENTIALS,
+    "api_client": _CREDENTIALS,
+    "watsonx_embed": "Give model_id",
+    "watsonx_embed_gateway": "Give model, the Model Gateway's name for it",
+    "watsonx_rerank": "Give model_id",
+}
+"""Arguments of langchain-ibm's and llama-index-*-ibm's classes that hold objects of IBM's SDK."""
+
+
 def unknown_argument(name: str, known: Iterable[str], owner: str) -> ConfigurationError:
-    """Return the refusal of a name nobody knows, with the nearest known one."""
+    """Return the refusal of a name nobody knows, with what to give instead or the nearest known one."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    return ConfigurationError(
-        f"{owner} has no argument {name!r}", hint=f"Did you mean {near[0]!r}?" if near else None, field=name
-    )
+    hint = _OTHER_SDKS.get(name) or (f"Did you mean {near[0]!r}?" if near else None)
+    return ConfigurationError(f"{owner} has no argument {name!r}", hint=hint, field=name)
 
 
 _ALIASES = ("apikey", "region", "max_retries", *_POLICY, "retry_read_timeouts")
