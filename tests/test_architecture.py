@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "wx_integrations"
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 
-BASE = {"httpx", "pydantic", "pydantic_core"}
-"""All that a base install has."""
+BASE = {"httpx", "httpcore", "pydantic", "pydantic_core"}
+"""All that a base install has: two packages, and what each of them is the face of."""
 
 WELCOME = {"numpy", "tqdm"}
 """What core uses if somebody else brought it: never when it is imported, only inside a function."""
@@ -28,7 +28,7 @@ PURE = (
 
 # Who knows whom in core: a module may import those before it, never those after it.
 ORDER = (
-    *("wire", "errors", "secrets", "calls", "hosts", "retry", "transport", "environment", "settings"),
+    *("wire", "errors", "secrets", "calls", "hosts", "retry", "network", "transport", "environment", "settings"),
     *("token_sources", "login", "connection", "token_cell", "auth", "exchange", "client", "session", "fields"),
 )
 

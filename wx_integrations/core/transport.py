@@ -3,18 +3,21 @@
 httpcore 1.0's asynchronous pool walks all its connections at the start and
 the end of every request, which is quadratic in the number of live
 connections. `ShardedTransport` spreads requests over small pools by least
-load, which keeps each walk short.
+load, which keeps each walk short. It also clears up what those pools forget
+when a task is cancelled: connections that nobody uses and nobody closes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import re
 import ssl
+import types
 import urllib.request
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,13 +170,17 @@ def async_transport(
     context: ssl.SSLContext, limits: httpx.Limits, proxy: str | None = None
 ) -> httpx.AsyncBaseTransport:
     """Return pools enough for the limits: one per allowed connection, `SHARDS` at most."""
-    most = limits.max_connections
+    from wx_integrations.core.network import AsyncioBackend  # needs httpcore, which httpx imports as late
+
+    most, backend = limits.max_connections, AsyncioBackend()
     count = SHARDS if most is None else max(1, min(SHARDS, most))
     shards = [
         httpx.AsyncHTTPTransport(verify=context, limits=_share(limits, count, place), proxy=proxy)
         for place in range(count)
     ]
-    return shards[0] if count == 1 else ShardedTransport(shards)
+    for shard in shards:
+        shard._pool._network_backend = backend
+    return ShardedTransport(shards)
 
 
 def _share(limits: httpx.Limits, count: int, place: int) -> httpx.Limits:
@@ -203,11 +210,14 @@ class ShardedTransport(httpx.AsyncBaseTransport):
         self.load[place] += 1
         try:
             response = await self.shards[place].handle_async_request(request)
-        except BaseException:
+        except BaseException as error:
             self.load[place] -= 1
+            await to_the_end(close_orphans(self.shards[place]))
+            if asyncio._get_running_loop() is None:  # collected, as the loop was closed: httpcore is confused by that
+                raise GeneratorExit from error
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _CountedStream(response.stream, self.load, place)
+        response.stream = _CountedStream(response.stream, self, place)
         return response
 
     async def aclose(self) -> None:
@@ -219,21 +229,69 @@ class ShardedTransport(httpx.AsyncBaseTransport):
 class _CountedStream(httpx.AsyncByteStream):
     """A body that lowers its pool's load once, when it is closed."""
 
-    def __init__(self, inner: httpx.AsyncByteStream, load: list[int], place: int) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream, owner: ShardedTransport, place: int) -> None:
         self.inner = inner
-        self.load = load
+        self.owner = owner
         self.place = place
         self.open = True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self.inner:
-            yield piece
+        try:
+            async for piece in self.inner:
+                yield piece
+        except (Exception, asyncio.CancelledError):
+            await to_the_end(close_orphans(self.owner.shards[self.place]))
+            raise
 
     async def aclose(self) -> None:
         if self.open:
             self.open = False
-            self.load[self.place] -= 1
-        await self.inner.aclose()
+            self.owner.load[self.place] -= 1
+        await to_the_end(self.inner.aclose())
+
+
+async def close_orphans(transport: httpx.AsyncBaseTransport) -> None:
+    """Close the connections of a pool that are in use by no request.
+
+    httpcore 1.0 leaves one behind when a request is cancelled between its connection and its first byte or while a
+    broken answer is closed, or when TLS fails behind a proxy; it would take a place in the pool for good.
+    """
+    pool: Any = getattr(transport, "_pool", None)
+    if pool is None:
+        return
+    used = {id(request.connection) for request in pool._requests}
+    orphans = [one for one in pool._connections if id(one) not in used and not (one.is_idle() or one.is_closed())]
+    for orphan in orphans:
+        pool._connections.remove(orphan)
+    # Who waits for a place gets theirs.
+    for closing in [*orphans, *(pool._assign_requests_to_connections() if orphans else ())]:
+        await closing.aclose()
+
+
+@types.coroutine
+def to_the_end(work: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+    """Run work to its end even if the task is cancelled on the way; then it is.
+
+    httpcore shields its closing from anyio's cancellation, not from asyncio's: a connection whose closing was cancelled
+    would stay in use for good.
+    """
+    cancelled = None
+    try:
+        step = work.send(None)
+        while True:
+            try:
+                yield step
+            except asyncio.CancelledError as error:
+                cancelled = error
+                step = work.send(None) if step is None else work.throw(error)  # what it waits for was cancelled, too
+            else:
+                step = work.send(None)
+    except StopIteration:
+        pass
+    finally:
+        work.close()
+    if cancelled is not None:
+        raise cancelled
 
 
 class BorrowedTransport(httpx.BaseTransport):
