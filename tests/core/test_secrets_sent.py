@@ -112,10 +112,13 @@ def test_no_connection_shows_none(colour: Colour, records: Records, time: FakeTi
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         for login in ({"api_key": "canary-key"}, {"token": "canary-token"}):
             connection = Connection(url=url, verify=QUICK, headers={"X-Api-Key": "canary-header"}, **login)
-            for call in (colour.run, colour.all):
-                with pytest.raises(ConnectionFailed) as caught:
-                    call(colour.session(connection, time.waiting), STREAM if call == colour.all else CALL)
-                assert leaks_told_by(caught.value) == {}
+            session = colour.session(connection, time.waiting)
+            with pytest.raises(ConnectionFailed) as caught:
+                colour.run(session, CALL)
+            assert leaks_told_by(caught.value) == {}
+            with pytest.raises(ConnectionFailed) as caught:
+                colour.all(session, STREAM)
+            assert leaks_told_by(caught.value) == {}
     assert records.leaks == []
 
 

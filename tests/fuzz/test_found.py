@@ -115,6 +115,18 @@ STREAMS: dict[str, tuple[Kind, bytes]] = {
         "chat_stream",
         stream(frame(called('{\\"a\\": \\"')), frame(called("y" * 40_000)), frame(called('\\"}', '"tool_calls"'))),
     ),
+    "much that is no object as arguments, and a broken frame": (
+        "chat_stream",
+        stream(frame(called("x" * 60_000)), '{"choices": 7}'),
+    ),
+    "arguments nested too deeply, and a broken frame": (
+        "chat_stream",
+        stream(frame(called('{\\"a\\":' * 5_000)), '{"choices": 7}'),
+    ),
+    "a long name in arguments, and a broken frame": (
+        "chat_stream",
+        stream(frame(called('{\\"' + "x" * 60_000)), '{"choices": 7}'),
+    ),
     "arguments with something behind them": (
         "chat_stream",
         stream(frame(called('{\\"a\\": 1} ' + "x" * 40_000, '"tool_calls"'))),

@@ -16,7 +16,7 @@ from wx_integrations.core.wire.chat import Chunk, Delta, Usage
 from wx_integrations.core.wire.chat import Warning as WireWarning
 from wx_integrations.langchain.answers import Reading, as_delta
 from wx_integrations.langchain.metadata import PROVIDER, facts, is_blocked, normal_reason, usage_metadata, was_cut
-from wx_integrations.langchain.pieces import is_deep, is_long, parts_of, piece_of, seal_of
+from wx_integrations.langchain.pieces import Pieces
 
 _SOURCE = {"model_provider": PROVIDER}
 
@@ -34,6 +34,7 @@ class Fold:
         self._thoughts = ThoughtSplitter() if reading.thoughts else None
         self._written = WrittenCalls(reading.written) if reading.written else None
         self._calls = Assembler()
+        self._pieces = Pieces()
         self._facts: dict[str, Any] = {}
         self._notes: list[WireWarning] = []
         self._usage: Usage | None = None
@@ -102,13 +103,14 @@ class Fold:
             yield from self._called(self._calls.feed(choice, delta.tool_calls))
 
     def _called(self, deltas: Sequence[CallDelta]) -> Iterator[ChatGenerationChunk]:
-        pieces = [piece_of(delta) for delta in deltas if not (self._reading.first_call_only and delta.index > 0)]
-        if not any(is_long(piece) for piece in pieces):
+        wanted = [delta for delta in deltas if not (self._reading.first_call_only and delta.index > 0)]
+        pieces = [list(self._pieces.of(delta)) for delta in wanted]
+        if all(len(parts) == 1 for parts in pieces):
             if pieces:
-                yield self._call_chunk(pieces)
+                yield self._call_chunk([part for parts in pieces for part in parts])
             return
-        for piece in pieces:
-            for part in parts_of(piece):
+        for parts in pieces:
+            for part in parts:
                 yield self._call_chunk([part])
 
     def _recovered(self, choice: int, found: Collection[WrittenCall]) -> Iterator[ChatGenerationChunk]:
@@ -121,8 +123,7 @@ class Fold:
         """Yield what was held back, and the last chunk.
 
         Raises:
-            StreamBroken: the model said that it failed, there was no answer in the stream, nor why, or
-                arguments are nested so deeply that LangChain cannot add them up.
+            StreamBroken: the model said that it failed, or there was no answer in the stream, nor why.
         """
         if self._index is None and not self._facts.keys() & {"moderations", "detections", "warnings"}:
             raise StreamBroken("the stream holds no answer")
@@ -141,9 +142,7 @@ class Fold:
         if self._reason == "error":
             raise StreamBroken("the model failed while answering (finish_reason error)")
         calls = self._calls.calls()[:1] if self._reading.first_call_only else self._calls.calls()
-        if any(call.parsed is None and is_deep(call.arguments) for call in calls):
-            raise StreamBroken("the arguments of a tool call are nested too deeply")
-        seals = [seal for call in calls if (seal := seal_of(call)) is not None]
+        seals = [seal for call in calls if (seal := self._pieces.seal_of(call)) is not None]
         if seals:
             yield self._call_chunk(seals)
         yield self._last(bool(calls))

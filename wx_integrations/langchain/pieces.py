@@ -9,9 +9,8 @@ from langchain_core.utils.json import parse_partial_json
 
 from wx_integrations.core.arguments import whole_object
 from wx_integrations.core.toolcalls import AssembledCall, CallDelta
+from wx_integrations.langchain.prefix import Prefix
 
-_DEEPEST = 200
-"""Brackets within each other that LangChain's JSON reader surely bears."""
 _LONG = 256
 """Characters of arguments that LangChain is handed at a time: what does not parse it tries again without each last
 character, which takes minutes for a piece of a megabyte."""
@@ -39,34 +38,64 @@ def parts_of(piece: ToolCallChunk) -> Iterator[ToolCallChunk]:
         yield tool_call_chunk(name=None, args=text[start : start + _LONG], id=None, index=index)
 
 
-def seal_of(call: AssembledCall) -> ToolCallChunk | None:
-    """Return a last piece that keeps a broken call from being repaired, or None if none is needed.
+class Pieces:
+    """Cuts the arguments of one answer's calls so that LangChain can add them up at any moment.
 
-    LangChain completes cut-off JSON when it adds chunks up, so arguments that
-    hit the token limit would look whole and be executed. A bracket that closes
-    nothing is the one thing it does not repair.
+    LangChain adds chunks up also when a stream breaks or its consumer leaves,
+    and looks for an object in what had come: in vain for minutes if a megabyte
+    is none. As soon as long arguments go astray they get a seal, a bracket
+    that closes nothing, behind which it does not look.
     """
-    if call.parsed is not None or not (len(call.arguments) > _LONG or _would_be_repaired(call.arguments)):
-        return None
-    return tool_call_chunk(name=None, args=_unmatched(call.arguments), id=None, index=call.index)
 
+    def __init__(self) -> None:
+        self._texts: dict[int, list[str]] = {}
+        self._lengths: dict[int, int] = {}
+        self._prefixes: dict[int, Prefix] = {}
+        self._sealed: set[int] = set()
 
-def is_deep(text: str) -> bool:
-    """Whether brackets are nested so deeply that LangChain's JSON reader gives up with a RecursionError."""
-    level = deepest = 0
-    inside = escaped = False
-    if text.count("{") + text.count("[") <= _DEEPEST:
-        return False
-    for char in text:
-        if inside:
-            inside = char != '"' or escaped
-            escaped = char == "\\" and not escaped
-        elif char == '"':
-            inside = True
-        else:
-            level += (char in "{[") - (char in "]}")
-            deepest = max(deepest, level)
-    return deepest > _DEEPEST
+    def of(self, delta: CallDelta) -> Iterator[ToolCallChunk]:
+        """Yield a delta as LangChain has it, in as many parts as are needed."""
+        piece, index = piece_of(delta), delta.index
+        before = self._lengths.get(index, 0)
+        astray = self._follow(index, delta.arguments, whole=not before and not is_long(piece))
+        if astray is None:
+            yield from parts_of(piece)
+            return
+        text = "".join(self._texts.pop(index))
+        self._sealed.add(index)
+        place = max(astray, before, _LONG)
+        head, seal, tail = text[before:place], _unmatched(text[:place]), text[place:]
+        yield tool_call_chunk(name=delta.name, args="", id=delta.id, index=index)
+        for part in (head, seal, tail):
+            yield from parts_of(tool_call_chunk(name=None, args=part, id=None, index=index))
+
+    def _follow(self, index: int, text: str, *, whole: bool) -> int | None:
+        """Return where a call's long arguments went astray, once; `whole` says that this piece is an object."""
+        if index in self._sealed:
+            return None
+        texts = self._texts.setdefault(index, [])
+        texts.append(text)
+        length = self._lengths[index] = self._lengths.get(index, 0) + len(text)
+        if whole or length <= _LONG:
+            return None
+        if index not in self._prefixes:
+            self._prefixes[index] = Prefix()
+            text = "".join(texts)
+        self._prefixes[index].feed(text)
+        return self._prefixes[index].astray
+
+    def seal_of(self, call: AssembledCall) -> ToolCallChunk | None:
+        """Return a last piece that keeps a broken call from being repaired, or None if none is needed.
+
+        LangChain completes cut-off JSON when it adds chunks up, so arguments that
+        hit the token limit would look whole and be executed. A bracket that closes
+        nothing is the one thing it does not repair.
+        """
+        if call.parsed is not None or call.index in self._sealed:
+            return None
+        if len(call.arguments) <= _LONG and not _would_be_repaired(call.arguments):
+            return None
+        return tool_call_chunk(name=None, args=_unmatched(call.arguments), id=None, index=call.index)
 
 
 def _would_be_repaired(text: str) -> bool:
