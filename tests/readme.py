@@ -1,0 +1,125 @@
+"""The README in parts, and what is filled into it: `python -m tests.readme [--write]`.
+
+Figures are taken over from where they are made, so that they are written once.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+_FENCE = re.compile(r"^```(\w*)$")
+_HEADING = re.compile(r"^(#+) (.*)$")
+_CELL = re.compile(r"(?<!\\)\|")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code.
+
+    Attributes:
+        heading: the nearest heading above it.
+        needs: the pip requirements of the nearest `pip install` above it in the same chapter.
+    """
+
+    language: str
+    code: str
+    heading: str
+    needs: tuple[str, ...]
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.heading} (line {self.line})"
+
+
+@cache
+def text() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def blocks(language: str | None = None) -> list[Block]:
+    """Return the blocks of code in order."""
+    found: list[Block] = []
+    heading = ""
+    needs: tuple[str, ...] = ()
+    lines = text().splitlines()
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        if match := _HEADING.match(line):
+            heading = match[2]
+            needs = () if match[1] == "##" else needs
+        if not (fence := _FENCE.match(line)):
+            continue
+        end = lines.index("```", number)
+        code = "\n".join(lines[number:end]) + "\n"
+        if fence[1] == "bash" and code.startswith("pip install"):
+            needs = tuple(word for word in code.partition("&&")[0].replace('"', "").split()[2:] if word != "-e")
+        found.append(Block(fence[1], code, heading, needs, number + 1))
+        number = end + 1
+    return [block for block in found if language in (None, block.language)]
+
+
+def table(after: str) -> list[list[str]]:
+    """Return the cells of the first table after a text, without its head."""
+    rows = []
+    for line in text()[text().index(after) :].splitlines():
+        if line.startswith("|"):
+            rows.append([cell.strip().replace("\\|", "|") for cell in _CELL.split(line)[1:-1]])
+        elif rows:
+            break
+    return rows[2:]
+
+
+def quoted(cell: str) -> list[str]:
+    """Return what a cell has in backticks."""
+    return re.findall(r"`([^`]*)`", cell)
+
+
+def headings() -> list[str]:
+    """Return the names that links to headings use."""
+    lines, inside, found = text().splitlines(), False, []
+    for line in lines:
+        inside = inside != line.startswith("```")
+        if not inside and (match := _HEADING.match(line)):
+            found.append(re.sub(r"[^\w -]", "", match[2].lower()).replace(" ", "-"))
+    return found
+
+
+# --------------------------------------------------------------------------- figures
+
+
+def figures() -> str:
+    """Return what stands between the marks of the benchmarks."""
+    if not RESULTS.exists():
+        return "Not measured yet: `python -m benchmarks` measures, `python -m tests.readme --write` fills this in.\n"
+    summary = re.search(r"<!-- readme:begin -->\n(.*?)<!-- readme:end -->", RESULTS.read_text("utf-8"), re.DOTALL)
+    return summary[1] if summary else "See [the results](benchmarks/RESULTS.md).\n"
+
+
+def filled() -> str:
+    """Return the README with the figures of today."""
+    begin, end = "<!-- benchmarks:begin -->\n", "<!-- benchmarks:end -->"
+    before, _, rest = text().partition(begin)
+    return before + begin + figures() + end + rest.partition(end)[2]
+
+
+def main() -> int:
+    """Say whether the figures are those of today; `--write` writes them."""
+    if "--write" in sys.argv[1:]:
+        README.write_text(filled(), encoding="utf-8")
+    elif filled() != text():
+        print("README.md is not up to date; --write fills it in")  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
