@@ -131,6 +131,10 @@ class Connection(BaseModel):
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
         """Build a connection from WATSONX_* variables; settings given here win.
 
+        Args:
+            environ: the variables; those of this process by default.
+            **settings: as of the class.
+
         Raises:
             ConfigurationError: something is missing or contradicts; names the variable.
         """
@@ -139,7 +143,14 @@ class Connection(BaseModel):
 
     @classmethod
     def from_dict(cls, credentials: Mapping[str, Any]) -> Self:
-        """Build a connection from a dictionary such as the official SDK's `Credentials.from_dict` takes."""
+        """Build a connection from a dictionary.
+
+        Args:
+            credentials: settings by name, such as the official SDK's `Credentials.from_dict` takes; None gives nothing.
+
+        Raises:
+            ConfigurationError: a setting is unknown, wrong or missing.
+        """
         return cls(**{str(name): value for name, value in credentials.items() if value is not None})
 
     def to_dict(self) -> dict[str, Any]:
@@ -244,7 +255,12 @@ class Connection(BaseModel):
         return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return this connection, or another with changed settings, checked like any."""
+        """Return this connection, or another with changed settings, checked like any.
+
+        Args:
+            update: settings by name.
+            deep: without effect: what a connection holds does not change.
+        """
         return type(self)(**{**self.to_dict(), **update}) if update else self
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -205,10 +205,12 @@ class ConnectionFields(BaseModel):
 
     @property
     def client(self) -> Client:
+        """The session's client for calls that wait."""
         return self.session.client
 
     @property
     def async_client(self) -> AsyncClient:
+        """The session's client for coroutines."""
         return self.session.async_client
 
     def set_token(self, token: str) -> None:
@@ -247,7 +249,15 @@ class ConnectionFields(BaseModel):
         return copied
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the adapter; changed settings make a connection of their own."""
+        """Copy the adapter; changed settings make a connection of their own.
+
+        Args:
+            update: settings by name.
+            deep: copy what the settings hold as well; what is live is shared.
+
+        Raises:
+            ConfigurationError: a setting is unknown, wrong or contradicts another.
+        """
         changes = dict(update or {})
         seal(changes)
         check_urls(changes)
@@ -294,8 +304,11 @@ class ModelFields(ConnectionFields):
     ) -> Target:
         """Return the target, with one of its names overridden for a call.
 
-        `model` on an adapter for the catalogue overrides `model_id`, as
-        frameworks call every model `model`.
+        Args:
+            model_id: a model of the catalogue.
+            deployment_id: a deployment.
+            model: a model of the Model Gateway; on an adapter for the catalogue it
+                overrides `model_id`, as frameworks call every model `model`.
 
         Raises:
             ConfigurationError: none or more than one is named, or the scope is missing.

@@ -36,8 +36,16 @@ class Session:
 
     `Session.of` gives everyone with an equal connection (the project or space
     aside, which goes with each call) the same session for as long as somebody
-    holds it. Pickled or copied, it becomes its
-    connection's session again.
+    holds it. Pickled or copied, it becomes its connection's session again.
+
+    Args:
+        connection: whose.
+        waiting: time and chance of its own, for tests.
+
+    Attributes:
+        client: for calls that wait.
+        async_client: for coroutines, in any number of event loops.
+        limiter: how fast requests follow each other, of everybody with the same account.
     """
 
     def __init__(self, connection: Connection, *, waiting: Waiting | None = None) -> None:

@@ -47,6 +47,7 @@ class WatsonxTool(BaseTool):
     """Who runs the tool."""
 
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    """LangChain's; what `_run` returns has both."""
     handle_tool_error: ErrorHandling = None
     """None: the model gets the words of a failure, a program gets the exception. Anything else is as in LangChain."""
 
@@ -94,7 +95,7 @@ class WatsonxTool(BaseTool):
         return AgentTool(about, self.source, self.tool_config, self.tool_scope)
 
     def set_tool_config(self, tool_config: Mapping[str, Any] | None) -> None:
-        """Change the settings of this tool.
+        """Change the settings of this tool to `tool_config`; None takes them away.
 
         Raises:
             ConfigurationError: a setting is unknown, missing or out of bounds; names it.
@@ -103,7 +104,7 @@ class WatsonxTool(BaseTool):
         self.tool_config = None if config is None else Guarded(config)
 
     def with_tool_config(self, tool_config: Mapping[str, Any] | None) -> Self:
-        """Return the tool with other settings; this one keeps its own.
+        """Return the tool with `tool_config` as its settings; this one keeps its own.
 
         Raises:
             ConfigurationError: a setting is unknown, missing or out of bounds; names it.
@@ -116,6 +117,7 @@ class WatsonxTool(BaseTool):
 
     @property
     def args(self) -> dict[str, Any]:
+        """The properties of the input's JSON Schema, by name."""
         schema = self.args_schema
         return dict(schema.get("properties") or {}) if isinstance(schema, dict) else super().args
 
@@ -125,9 +127,20 @@ class WatsonxTool(BaseTool):
         return super()._parse_input(tool_input, tool_call_id)
 
     def run(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Run the tool as LangChain's `BaseTool.run` does; `invoke` is the usual way.
+
+        Args:
+            tool_input: a text, or the arguments by name.
+            *args: as of `BaseTool.run`.
+            **kwargs: as of `BaseTool.run`.
+
+        Raises:
+            ToolException: the tool failed, and this is no call by an agent.
+        """
         return super(WatsonxTool, self._for(kwargs.get("tool_call_id"))).run(tool_input, *args, **kwargs)
 
     async def arun(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Run the tool; see `run`."""
         return await super(WatsonxTool, self._for(kwargs.get("tool_call_id"))).arun(tool_input, *args, **kwargs)
 
     def _for(self, tool_call_id: str | None) -> Self:
@@ -203,7 +216,7 @@ class WatsonxToolkit(ToolboxFields, BaseToolkit):
         return [*self._own()]
 
     def get_tool(self, tool_name: str) -> WatsonxTool:
-        """Return the tool of that name.
+        """Return the tool called `tool_name`.
 
         Raises:
             ConfigurationError: there is none; names the nearest.
@@ -212,7 +225,7 @@ class WatsonxToolkit(ToolboxFields, BaseToolkit):
         return tools[named(tool_name, [tool.name for tool in tools])]
 
     async def aget_tool(self, tool_name: str) -> WatsonxTool:
-        """Return the tool of that name."""
+        """Return the tool called `tool_name`; see `get_tool`."""
         await self.toolbox.atools()
         return self.get_tool(tool_name)
 
