@@ -33,8 +33,9 @@ from wx_integrations.core.calls import StreamCall, model_specs
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConnectionFailed, WatsonxError
 from wx_integrations.core.network import HIGH, AsyncioBackend, Stream
+from wx_integrations.core.pools import to_the_end
 from wx_integrations.core.session import Session
-from wx_integrations.core.transport import async_transport, to_the_end
+from wx_integrations.core.transport import async_transport, sync_transport
 
 CALL = model_specs()
 OK = answer(200, {"limit": 1, "first": {"href": "x"}, "resources": []})
@@ -380,14 +381,19 @@ async def test_tls_within_a_tunnel(serve: Serve, authority: Authority, tls: bool
 async def test_a_certificate_refused_in_a_tunnel_takes_no_place_in_the_pool(serve: Serve, authority: Authority) -> None:
     server = serve(Script(OK), tls=authority.self_signed())
     context = ssl.create_default_context(cafile=str(authority.file))
+    url, limits = f"https://127.0.0.1:{server.port}/x", httpx.Limits(max_connections=1)
     async with Tunnel(server.port) as tunnel:
-        transport: Any = async_transport(context, httpx.Limits(max_connections=1), tunnel.url)
+        transport: Any = async_transport(context, limits, tunnel.url)
+        plain = sync_transport(context, limits, tunnel.url)
         async with httpx.AsyncClient(transport=transport, timeout=10) as client:
-            for _ in range(3):  # the second would wait for the place of the first
-                with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-                    await client.get(f"https://127.0.0.1:{server.port}/x")
-            assert [busy(pool) for pool in pools_of(transport)] == [[]]
-            assert transport.load == [0]
+            with httpx.Client(transport=plain, timeout=10) as waiting:
+                for _ in range(3):  # the second would wait for the place of the first
+                    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                        await client.get(url)
+                    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                        await asyncio.to_thread(waiting.get, url)
+                assert [busy(pool) for pool in [*pools_of(transport), *pools_of(plain)]] == [[], []]
+        assert transport.load == [0]
 
 
 # --------------------------------------------------------------------------- closing

@@ -21,6 +21,7 @@ from wx_integrations.core import transport
 from wx_integrations.core.calls import model_specs
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConfigurationError, ConnectionFailed
+from wx_integrations.core.pools import ShardedTransport
 from wx_integrations.core.session import Session
 
 Serve = Callable[..., Server]
@@ -309,7 +310,8 @@ def test_pools_share_the_limits() -> None:
     for most, keep in ((None, 128), (None, None), (1, 1), (7, 3), (16, 16), (100, 20), (1000, None)):
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=keep, keepalive_expiry=3)
         made = transport.async_transport(QUICK, limits)
-        shards: list[Any] = made.shards if isinstance(made, transport.ShardedTransport) else [made]
+        assert isinstance(made, ShardedTransport)
+        shards: list[Any] = made.shards
         assert len(shards) == min(16, most or 16)
         if most is not None:
             assert sum(shard._pool._max_connections for shard in shards) == most
@@ -333,7 +335,7 @@ async def test_each_request_goes_to_the_least_loaded_pool() -> None:
             return httpx.Response(200, stream=httpx.ByteStream(b"x"))
 
     pools: Any = [Waiting() for _ in range(4)]
-    sharded = transport.ShardedTransport(pools)
+    sharded = ShardedTransport(pools)
     request = httpx.Request("GET", "http://x/")
     held = [await sharded.handle_async_request(request) for _ in range(8)]
     assert [pool.count for pool in pools] == [2, 2, 2, 2]
@@ -366,5 +368,5 @@ async def test_closing_closes_every_pool_even_if_one_fails() -> None:
 
     pools: Any = [Pool() for _ in range(3)]
     with pytest.raises(RuntimeError, match="broken"):
-        await transport.ShardedTransport(pools).aclose()
+        await ShardedTransport(pools).aclose()
     assert closed == pools
