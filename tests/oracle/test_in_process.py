@@ -8,9 +8,10 @@ import subprocess
 from pathlib import Path
 
 import wx_integrations
-from tests.oracle.test_ibm_sdk import PYTHON, pytestmark
+from tests.oracle.marks import needs_witnesses
+from tests.oracle.recording import PYTHON
 
-__all__ = ["pytestmark"]
+pytestmark = needs_witnesses
 
 PROGRAM = """
 import asyncio, json, socket, warnings
