@@ -28,19 +28,8 @@ PURE = (
 
 # Who knows whom in core: a module may import those before it, never those after it.
 ORDER = (
-    *(
-        "wire",
-        "errors",
-        "secrets",
-        "calls",
-        "hosts",
-        "retry",
-        "network",
-        "pools",
-        "transport",
-        "environment",
-        "settings",
-    ),
+    *("wire", "errors", "secrets", "calls", "hosts", "retry"),
+    *("network", "pools", "transport", "environment", "settings"),
     *("token_sources", "login", "connection", "token_cell", "auth", "exchange", "client", "session", "fields"),
 )
 
