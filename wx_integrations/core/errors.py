@@ -46,6 +46,8 @@ class WatsonxError(Exception):
         hint: the next step, if one is known.
         attempts: requests sent for this call, retries included; 0 when nothing was sent.
         waited: seconds slept between them.
+
+    Further `details` that the constructor gets become attributes.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, **details: Any) -> None:
