@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+TRAFFIC = ROOT / "tests" / "oracle" / "TRAFFIC.md"
 _FENCE = re.compile(r"^```(\w*)$")
 _HEADING = re.compile(r"^(#+) (.*)$")
 _CELL = re.compile(r"(?<!\\)\|")
@@ -96,19 +97,40 @@ def headings() -> list[str]:
 # --------------------------------------------------------------------------- figures
 
 
-def figures() -> str:
-    """Return what stands between the marks of the benchmarks."""
+def benchmarks() -> str:
+    """Return what the benchmarks say about themselves for the README."""
     if not RESULTS.exists():
         return "Not measured yet: `python -m benchmarks` measures, `python -m tests.readme --write` fills this in.\n"
     summary = re.search(r"<!-- readme:begin -->\n(.*?)<!-- readme:end -->", RESULTS.read_text("utf-8"), re.DOTALL)
     return summary[1] if summary else "See [the results](benchmarks/RESULTS.md).\n"
 
 
+def traffic() -> str:
+    """Return how many requests other clients and ours need for the same calls."""
+    report = TRAFFIC.read_text("utf-8")
+    versions = dict(re.findall(r"^\| ([a-z-]+) \| (\d[\w.]*) \|$", report, re.MULTILINE))
+    lines = ["| client | calls | its requests | ours |", "|---|---|---|---|"]
+    figures = report.partition("## In figures")[2].partition("\n## ")[0]
+    for client, calls, theirs, ours in re.findall(
+        r"^\| ([a-z-]+) \| (\d+) \| (\d+) \| (\d+) \|", figures, re.MULTILINE
+    ):
+        if client != "all":
+            lines.append(f"| {' '.join(filter(None, (client, versions.get(client))))} | {calls} | {theirs} | {ours} |")
+    return "\n".join(lines) + "\n"
+
+
+PARTS = {"benchmarks": benchmarks, "traffic": traffic}
+"""What fills the places that the README marks."""
+
+
 def filled() -> str:
     """Return the README with the figures of today."""
-    begin, end = "<!-- benchmarks:begin -->\n", "<!-- benchmarks:end -->"
-    before, _, rest = text().partition(begin)
-    return before + begin + figures() + end + rest.partition(end)[2]
+    whole = text()
+    for name, part in PARTS.items():
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        before, _, rest = whole.partition(begin)
+        whole = before + begin + part() + end + rest.partition(end)[2]
+    return whole
 
 
 def main() -> int:
