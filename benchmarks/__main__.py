@@ -3,7 +3,7 @@
 ```
 python -m benchmarks                          # everything; writes RESULTS.md, results.json and plots/
 python -m benchmarks --quick                  # a smoke test of everything; writes nothing
-python -m benchmarks chat stream --rounds 5   # some tasks; prints, and writes nothing unless --write
+python -m benchmarks chat stream --rounds 5   # some tasks; prints, writes nothing
 python -m benchmarks chat --only ours,ibm-sdk # some contenders, by name or kind, with their floors
 python -m benchmarks --list
 ```
@@ -13,14 +13,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 
+from benchmarks import targets
 from benchmarks.contenders import CONTENDERS
 from benchmarks.environments import SUITE, prepare
 from benchmarks.fixture import running
 from benchmarks.race import Race, cores
 from benchmarks.readings import Readings
 from benchmarks.report import table
-from benchmarks.tasks import TASKS
+from benchmarks.results import Results, facts
+from benchmarks.subject import subject
+from benchmarks.targets import missed
+from benchmarks.tasks import TASKS, Task
 
 
 def main() -> None:
@@ -28,19 +33,40 @@ def main() -> None:
     if options.list:
         print("tasks:     ", *TASKS, "\ncontenders:", *CONTENDERS)
         return
+    if options.redraw:
+        Results.load().write()
+        return
     if unknown := [name for name in options.tasks if name not in TASKS]:
         sys.exit(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
     only = frozenset(filter(None, options.only.split(",")))
     tasks = [TASKS[name] for name in options.tasks or TASKS if not (options.quick and TASKS[name].full_only)]
-    taking_part = {name for task in tasks for name in task.contenders(only)}
-    prepare([SUITE, *sorted({CONTENDERS[name].environment for name in taking_part})], again=options.again)
-    with running(cores()[1]) as fixture:
-        race = Race(fixture, quick=options.quick, rounds=2 if options.quick else options.rounds, only=only)
+    whole = not (options.tasks or only or options.quick)
+    needed = sorted({CONTENDERS[name].environment for task in tasks for name in task.contenders(only)})
+    prepare([SUITE, *needed], again=options.again)
+    with subject(options.commit or ("HEAD" if whole else "")) as measured, running(cores()[1]) as fixture:
+        rounds = 2 if options.quick else options.rounds
+        race = Race(fixture, measured.root, quick=options.quick, rounds=rounds, only=only)
+        known = facts(measured.commit, dirty=measured.dirty, rounds=rounds, environments=needed) if whole else {}
+        results = Results(known)
         try:
-            for task in tasks:
-                print(table(Readings(task.name, race.run(task))), flush=True)
+            _run(race, results, tasks, save=whole)
         finally:
             race.close()
+    if whole:
+        results.write()
+    if options.check and (found := missed(results.readings)):
+        sys.exit("not reached:\n" + "\n".join(found))
+
+
+def _run(race: Race, results: Results, tasks: list[Task], *, save: bool) -> None:
+    """Run tasks, print their tables, and keep what was read."""
+    began = time.monotonic()
+    for task in tasks:
+        rounds = race.run(task)
+        results.facts["minutes"] = round((time.monotonic() - began) / 60)
+        results.add(task.name, rounds, save=save)
+        print(table(Readings(task.name, rounds)), flush=True)
+    print(targets.table(results.readings))
 
 
 def _options() -> argparse.Namespace:
@@ -51,6 +77,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="contenders, by name or kind (ours, incumbent), with commas")
     parser.add_argument("--quick", action="store_true", help="two small rounds: does everything work?")
     parser.add_argument("--again", action="store_true", help="make the environments new, with the newest versions")
+    parser.add_argument(
+        "--commit", default="", help="measure this commit (without tasks: HEAD), not the files as they are"
+    )
+    parser.add_argument("--check", action="store_true", help="exit with an error if a target was not reached")
+    parser.add_argument("--redraw", action="store_true", help="write RESULTS.md and plots again from results.json")
     parser.add_argument("--list", action="store_true", help="list tasks and contenders")
     return parser.parse_args()
 

@@ -147,24 +147,38 @@ def _ended(events: list[bytes], finish: str, dialect: str) -> list[bytes]:
     return events
 
 
+WORDS = ("the ", "park ", "in ", "town ", "was ", "full ")
+
+
 @functools.cache
 def text_events(count: int, dialect: str = "watsonx") -> list[bytes]:
     """Return a stream of `count` pieces of text, then its end and its usage."""
     first = [event(1, {"role": "assistant", "content": ""}, dialect)]
-    return _ended(first + [event(number + 2, {"content": "tok "}, dialect) for number in range(count)], "stop", dialect)
+    return _ended(
+        first + [event(number + 2, {"content": WORDS[number % len(WORDS)]}, dialect) for number in range(count)],
+        "stop",
+        dialect,
+    )
+
+
+def tool_pieces(count: int) -> list[tuple[int, str, str]]:
+    """Return the pieces of two tool calls: which call, its name (in its first piece), a piece of its arguments."""
+    pieces = []
+    for call in range(2):
+        numbers = [f", {number % 10}" for number in range(count // 2 - 3)]
+        pieces += [(call, "add", ""), *((call, "", piece) for piece in ['{"numbers": [1', *numbers, "]}"])]
+    return pieces
 
 
 @functools.cache
 def tool_events(count: int, dialect: str = "watsonx") -> list[bytes]:
-    """Return a stream of two tool calls whose arguments come in `count` pieces, then its end and its usage."""
+    """Return a stream of two tool calls in `count` pieces, then its end and its usage."""
     events = [event(1, {"role": "assistant", "content": ""}, dialect)]
-    for call in range(2):
-        named = {"index": call, "id": f"call_{call}", "type": "function", "function": {"name": "add", "arguments": ""}}
-        events.append(event(len(events) + 1, {"tool_calls": [named]}, dialect))
-        half = count // 2
-        for piece in ['{"numbers": [1', *[f", {number % 10}" for number in range(half - 2)], "]}"]:
-            part = {"index": call, "function": {"name": "", "arguments": piece}}
-            if dialect != "watsonx":
-                del part["function"]["name"]  # type: ignore[attr-defined]
-            events.append(event(len(events) + 1, {"tool_calls": [part]}, dialect))
+    for call, name, arguments in tool_pieces(count):
+        function = {"name": name, "arguments": arguments}
+        if dialect != "watsonx" and not name:
+            del function["name"]
+        first = {"id": f"call_{call}", "type": "function"} if name else {}
+        part = {"index": call, **first, "function": function}
+        events.append(event(len(events) + 1, {"tool_calls": [part]}, dialect))
     return _ended(events, "tool_calls", dialect)

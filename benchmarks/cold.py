@@ -11,13 +11,16 @@ import json
 import resource
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks.answers import TEXT
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.contender import Place, names
-from benchmarks.environments import ROOT, python, variables
+from benchmarks.environments import python, variables
 from benchmarks.worker import Core
+
+LOOPS = ("import", "answer")
 
 IMPORT = """
 import time
@@ -42,9 +45,9 @@ ANSWER = """
 {given}
 {imports}
 import time
-imported = time.monotonic()
+imported = time.process_time()
 {construct}
-constructed = time.monotonic()
+constructed = time.process_time()
 text = {call}
 answered, cpu = time.monotonic(), time.process_time()
 import json
@@ -58,7 +61,7 @@ print(json.dumps({{
 """
 
 
-def run(loop: str, name: str, place: Place, core: int | None) -> dict[str, Any]:
+def run(loop: str, name: str, place: Place, core: int | None, root: Path) -> dict[str, Any]:
     """Run a contender's program (`import` or `answer`) once and return what was read."""
     kind = CONTENDERS[name]
     given = "\n".join(f"{key} = {value!r}" for key, value in names(place).items())
@@ -67,14 +70,14 @@ def run(loop: str, name: str, place: Place, core: int | None) -> dict[str, Any]:
     else:
         program = ANSWER.format(given=given, imports=kind.imports, construct=kind.construct, call=kind.call, text=TEXT)
     command = [python(kind.environment), "-c", program]
-    environment = variables() | {"SSL_CERT_FILE": place.ca, "WATSONX_IAM_URL": f"{place.url}/identity/token"}
+    environment = variables(root) | {"SSL_CERT_FILE": place.ca, "WATSONX_IAM_URL": f"{place.url}/identity/token"}
     used = _children()
     books, started = Core(core), time.monotonic()
     done = subprocess.run(
         ["taskset", "-c", str(core), *command] if core is not None else command,
         capture_output=True,
         text=True,
-        cwd=ROOT,
+        cwd=root,
         env=environment,
         check=False,
     )
@@ -84,8 +87,6 @@ def run(loop: str, name: str, place: Place, core: int | None) -> dict[str, Any]:
     reading: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     if "answered" in reading:
         reading["wall"] = reading.pop("answered") - started
-        reading["imported"] -= started
-        reading["constructed"] -= started
     return reading | {"others": others}
 
 

@@ -54,8 +54,12 @@ def prepare(names: Iterable[str], *, again: bool = False) -> None:
         stamp.write_text(digest)
 
 
-def variables() -> dict[str, str]:
-    """Return the environment variables for measured processes: the usual ones without proxies and settings."""
+def variables(root: Path = ROOT) -> dict[str, str]:
+    """Return the environment variables for measured processes: the usual ones without proxies and settings.
+
+    Args:
+        root: the folder with the package to measure; this suite is always the checkout's.
+    """
     unwanted = ("WATSONX_", "WX_", "OPENAI_", "LANGCHAIN_", "LANGSMITH_", "LITELLM_")
     kept = {
         name: value
@@ -63,7 +67,7 @@ def variables() -> dict[str, str]:
         if not name.startswith(unwanted) and not name.lower().endswith("_proxy") and not name.startswith("PYTHON")
     }
     return kept | {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys((str(root), str(ROOT)))),
         "PYTHONHASHSEED": "0",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LITELLM_LOG": "CRITICAL",

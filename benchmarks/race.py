@@ -13,12 +13,13 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks import cold
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.contender import Place
-from benchmarks.environments import ROOT, python, variables
+from benchmarks.environments import python, variables
 from benchmarks.fixture import Fixture
 from benchmarks.tasks import Task
 
@@ -38,7 +39,7 @@ def cores() -> tuple[int | None, int | None]:
 class Worker:
     """One contender's process."""
 
-    def __init__(self, name: str, place: Place) -> None:
+    def __init__(self, name: str, place: Place, root: Path) -> None:
         core, _ = cores()
         command = [
             python(CONTENDERS[name].environment),
@@ -53,8 +54,8 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=None if os.environ.get("WX_BENCHMARKS_LOUD") else subprocess.DEVNULL,
             text=True,
-            cwd=ROOT,
-            env=variables() | {"SSL_CERT_FILE": place.ca},
+            cwd=root,
+            env=variables(root) | {"SSL_CERT_FILE": place.ca},
         )
 
     def run(self, loop: str, options: dict[str, Any]) -> Reading:
@@ -72,10 +73,19 @@ class Worker:
 
 
 class Race:
-    """Runs tasks; the contenders' processes live as long as this does."""
+    """Runs tasks; the contenders' processes live as long as this does.
 
-    def __init__(self, fixture: Fixture, *, quick: bool, rounds: int, only: frozenset[str]) -> None:
+    Args:
+        fixture: the service.
+        root: the folder with the package to measure.
+        quick: small, and impatient with a busy machine.
+        rounds: measured rounds, the warm-up aside.
+        only: contenders, by name or kind; all if empty.
+    """
+
+    def __init__(self, fixture: Fixture, root: Path, *, quick: bool, rounds: int, only: frozenset[str]) -> None:
         self.fixture = fixture
+        self.root = root
         self.quick = quick
         self.rounds = rounds
         self.only = only
@@ -86,7 +96,10 @@ class Race:
         names = task.contenders(self.only)
         found: list[dict[str, Reading]] = []
         failed: dict[str, Reading] = {}
-        for number in range(-1, min(self.rounds, task.rounds)):  # the first is the warm-up
+        rounds = min(self.rounds, task.rounds)
+        if self.quick and (task.fresh or task.loop in cold.LOOPS):
+            rounds = 1
+        for number in range(-1, rounds):  # the first is the warm-up
             readings: dict[str, Reading] = {}
             places = [name for name in names if name not in failed]
             turn = number % max(1, len(places))
@@ -129,11 +142,11 @@ class Race:
     def read(self, task: Task, name: str) -> Reading:
         """Run the task's loop in the process for it: a new program, a new worker, or the one that lives."""
         place = replace(self.fixture.place, url=self.fixture.place.https) if task.tls else self.fixture.place
-        if task.loop in ("import", "answer"):
-            return cold.run(task.loop, name, place, cores()[0])
+        if task.loop in cold.LOOPS:
+            return cold.run(task.loop, name, place, cores()[0], self.root)
         options = task.options | (task.quick if self.quick else {})
         lasting = None if task.fresh else self.workers.pop(name, None)
-        worker = lasting or Worker(name, place)
+        worker = lasting or Worker(name, place, self.root)
         reading = worker.run(task.loop, options)
         if task.fresh or "error" in reading:
             worker.close()

@@ -70,6 +70,8 @@ class Readings:
 
     def against_framework(self, one: Round, name: str, what: str = "cpu") -> float:
         """Return the ratio to the framework's own program, which has raw httpx in it."""
+        if CONTENDERS[name].kind in ("raw", "floor"):
+            raise KeyError(name)
         return self.per(one, name, what) / self.per(one, CONTENDERS[name].floor or "raw", what)
 
     def against_ideal(self, one: Round, name: str) -> float:
@@ -103,6 +105,24 @@ def _per(what: str, scale: float) -> Callable[[Readings, Round, str], float]:
     return lambda readings, one, name: readings.per(one, name, what) * scale
 
 
+def _stage(end: str, start: str) -> Callable[[Readings, Round, str], float]:
+    """Return the milliseconds between two stamps."""
+
+    def read(readings: Readings, one: Round, name: str) -> float:
+        value: float = one[name][end] - one[name][start]
+        return value * 1e3
+
+    return read
+
+
+def _ratio(what: str) -> Callable[[Readings, Round, str], float]:
+    return lambda readings, one, name: float(one[name][what] / one["raw"][what])
+
+
+def _later(what: str) -> Callable[[Readings, Round, str], float]:
+    return lambda readings, one, name: float(one[name][what] - one["raw"][what]) * 1e3
+
+
 def _packages(readings: Readings, one: Round, name: str) -> float:
     """Count the third-party packages that its floor has not."""
     floor = one[CONTENDERS[name].floor or "raw"]["packages"]
@@ -126,6 +146,9 @@ COLUMNS: dict[str, Column] = {
         "wall / floor", lambda r, one, name: r.against_framework(one, name, "wall"), "{:.2f}", spread=True
     ),
     "wall/ideal": Column("wall / ideal", lambda r, one, name: r.against_ideal(one, name), "{:.2f}", spread=True),
+    "import ms": Column("import", _seen("imported", 1e3)),
+    "construct ms": Column("construct", _stage("constructed", "imported")),
+    "call ms": Column("call", _stage("cpu", "constructed")),
     "modules": Column("modules", _seen("modules")),
     "objects": Column("gc objects", _seen("objects")),
     "rss": Column("RSS MB", _seen("rss_kb", 1 / 1024)),
@@ -137,16 +160,21 @@ COLUMNS: dict[str, Column] = {
     "opened": Column("connections opened", _seen("opened")),
     "most in flight": Column("most in flight", _seen("most_in_flight")),
     "contexts": Column("SSL contexts", _seen("contexts")),
-    "first us": Column("first, us", _seen("first_wall", 1e6)),
+    "first us": Column("first, us", _seen("first_cpu", 1e6)),
     "next us": Column("next, us", _seen("next_cpu", 1e6)),
     "next KiB": Column("next, KiB", _seen("next_bytes", 1 / 1024), "{:.1f}"),
-    "first KiB": Column("first, KiB", _seen("first_bytes", 1 / 1024), "{:.1f}"),
-    "kept KiB": Column("memory, KiB", _seen("kept_bytes", 1 / 1024)),
+    "peak/raw": Column("peak / raw", _ratio("peak_kb"), "{:.2f}"),
+    "rise/raw": Column("rise / raw", _ratio("rise_kb"), "{:.2f}"),
+    "first-raw": Column("first, ms later than raw", _later("first_late"), "{:.2f}", spread=True),
     "ours us": Column("client, us", _seen("ours_call", 1e6), "{:.1f}"),
+    "careful us": Column("careful, us", _seen("careful_call", 1e6), "{:.1f}"),
     "bare us": Column("bare, us", _seen("bare_call", 1e6), "{:.1f}"),
     "documented us": Column("documented, us", _seen("documented_call", 1e6), "{:.1f}"),
     "added us": Column(
-        "added, us", lambda r, one, name: (one[name]["ours_call"] - one[name]["bare_call"]) * 1e6, "{:.1f}", spread=True
+        "added, us",
+        lambda r, one, name: (one[name]["ours_call"] - one[name]["careful_call"]) * 1e6,
+        "{:.1f}",
+        spread=True,
     ),
     "first": Column("first, ms late", _seen("first_late", 1e3), "{:.2f}", spread=True),
     "late": Column("median, ms late", _seen("median_late", 1e3), "{:.2f}"),

@@ -10,8 +10,9 @@ from benchmarks.contenders import CONTENDERS
 
 Options = dict[str, Any]
 CPU = ("cpu", "cpu/raw", "cpu/floor", "wall")
-MEMORY = ("cpu", "cpu/raw", "wall", "wall/raw", "peak", "rise")
+MEMORY = ("cpu", "cpu/raw", "wall/raw", "peak", "peak/raw", "rise", "rise/raw")
 LATE = ("first", "late", "latest")
+HELD = "The longest time between two turns of another task; CPU time is the honest one on a busy machine."
 SILENT = frozenset({"langchain-noop", "llamaindex-noop"})
 """Who sends nothing, and so has nothing to wait for."""
 
@@ -80,10 +81,14 @@ def _cold() -> tuple[Task, ...]:
             "answer",
             "From the start of the process to the first answer, over TLS",
             "answer",
-            columns=("wall ms", "cpu ms", "wall/raw", "wall/framework", "cpu/framework", "requests", "peak"),
+            columns=(
+                *("wall ms", "wall/raw", "wall/framework", "cpu ms", "cpu/framework"),
+                *("import ms", "construct ms", "call ms", "requests", "peak"),
+            ),
             needs="call",
             rounds=11,
             tls=True,
+            note="`import` (with the interpreter's start), `construct`, `call`: CPU ms.",
         ),
         Task(
             "construct",
@@ -100,13 +105,13 @@ def _cold() -> tuple[Task, ...]:
             "ten",
             "Ten models with equal settings, each asked once, then once in a coroutine, over TLS",
             "ten",
-            columns=("requests", "tokens", "opened", "contexts", "kept KiB"),
+            columns=("requests", "tokens", "opened", "contexts", "rise"),
             fresh=True,
             needs="achat",
             without=SILENT,
             rounds=3,
             tls=True,
-            note="Raw httpx: a client of each colour per model. `contexts`: SSL contexts alive.",
+            note="Raw httpx: a client of each colour for each model. `rise`: memory over that after the imports.",
         ),
     )
 
@@ -121,9 +126,10 @@ def _calls() -> tuple[Task, ...]:
             "overhead",
             {"calls": 3000},
             {"calls": 500},
-            columns=("ours us", "bare us", "added us", "documented us"),
-            note="`bare`: `httpx.Client.post` of the same bytes and headers over the same transport, "
-            "and the same parsing. `documented`: with `json=`, `params=` and `.json()`.",
+            columns=("ours us", "added us", "careful us", "bare us", "documented us"),
+            note="All parse the answer alike. `careful`: `httpx.Client.send` of a `Request` with URL, headers and "
+            "bytes made beforehand; `added` is to this. `bare`: `post` of the same bytes and headers. `documented`: "
+            "`post` with `json=` and `params=`, and `.json()`.",
         ),
         *(
             Task(
@@ -207,7 +213,19 @@ def _streams() -> tuple[Task, ...]:
             columns=("held ms", "held CPU ms"),
             unit="event",
             needs="astream",
-            note="The longest time between two turns of another task; CPU time is the honest one on a busy machine.",
+            note=f"{HELD} LangChain puts all chunks together when a stream ends, in one go: see its no-op model.",
+        ),
+        Task(
+            "held-paced",
+            "How long a stream with an event every 20 ms holds the event loop at most",
+            "held",
+            {"events": 50},
+            behaviour=slow,
+            columns=("held ms", "held CPU ms"),
+            unit="event",
+            needs="astream",
+            without=SILENT,
+            note=HELD,
         ),
     )
 

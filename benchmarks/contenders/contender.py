@@ -73,6 +73,9 @@ class Contender:
     call: ClassVar[str] = ""
     """Source: an expression, the text that `model` answers to QUESTION."""
 
+    events: int = 10_000
+    """How many pieces a stream has, for those who make it up."""
+
     def __init__(self, place: Place) -> None:
         self.place = place
         self.names: dict[str, Any] = names(place)

@@ -28,7 +28,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
     def build(self) -> Any:
         from benchmarks.noop.langchain import NoOp
 
-        return NoOp()
+        return NoOp(events=self.events)
 
     def chat(self) -> str:
         text: str = self.model.invoke(QUESTION).content
@@ -45,11 +45,11 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
         return (chunk.content for chunk in self.model.stream(QUESTION))
 
     async def astream(self) -> AsyncIterator[str]:
-        async for chunk in self.model.astream(QUESTION):
+        async for chunk in self.build().astream(QUESTION):
             yield chunk.content
 
     def stream_tools(self) -> Iterator[Any]:
-        return iter(self.model.bind(tools=[TOOL]).stream(QUESTION))
+        return iter(self.build().bind(tools=[TOOL]).stream(QUESTION))
 
 
 class LlamaIndexFloor(Contender):
@@ -66,7 +66,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM"""
     def build(self) -> Any:
         from benchmarks.noop.llamaindex import NoOp
 
-        return NoOp()
+        return NoOp(events=self.events)
 
     def asked(self) -> list[Any]:
         return [self.names["ChatMessage"](content=QUESTION)]
@@ -83,11 +83,11 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM"""
         return (answer.delta for answer in self.model.stream_chat(self.asked()))
 
     async def astream(self) -> AsyncIterator[str]:
-        async for answer in await self.model.astream_chat(self.asked()):
+        async for answer in await self.build().astream_chat(self.asked()):
             yield answer.delta
 
     def stream_tools(self) -> Iterator[Any]:
-        return iter(self.model.stream_chat(self.asked(), tools=[TOOL]))
+        return iter(self.build().stream_chat(self.asked(), tools=[TOOL]))
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         from benchmarks.noop.llamaindex import NoOpEmbedding

@@ -204,5 +204,6 @@ from llama_index.llms.ibm import WatsonxLLM"""
     @cached_property
     def reranker(self) -> Any:
         return self.made(
-            "from llama_index.postprocessor.ibm import WatsonxRerank", "WatsonxRerank(model_id=MODEL, api_client=api)"
+            "from llama_index.postprocessor.ibm import WatsonxRerank",
+            "WatsonxRerank(model_id=MODEL, api_client=api, top_n=1000)",  # it cannot do without
         )

@@ -38,7 +38,7 @@ from wx_integrations.core.wire.chat import ChatRequest, UserMessage"""
 
     @cached_property
     def session(self) -> Any:
-        return eval(f"Session(Connection({_WHERE}))", self._imported("Connection, Embedder, Session"))
+        return eval(f"Session.of(Connection({_WHERE}))", self._imported("Connection, Embedder, Session"))
 
     def _imported(self, what: str) -> dict[str, Any]:
         exec(f"from wx_integrations import {what}", self.names)
@@ -86,45 +86,43 @@ from wx_integrations.core.wire.chat import ChatRequest, UserMessage"""
         return [(place.index, place.score) for place in ranking.places]
 
     def overhead(self) -> dict[str, Callable[[], Any]]:
-        """Return a call by the client, and the same by bare httpx, with care and as documented, without a network."""
-        if not hasattr(self, "_overhead"):
-            self._overhead = alike(self)
-        return self._overhead
+        """Return a call by the client and three of the same by bare httpx, all without a network."""
+        if "overhead" not in self.names:
+            self.names["overhead"] = alike(self.names, self.names["calls"].chat(self.target, self.request()))
+        found: dict[str, Callable[[], Any]] = self.names["overhead"]
+        return found
 
 
-def alike(contender: OursCore) -> dict[str, Callable[[], Any]]:
-    """Return three ways of the same call over a transport that answers by itself."""
+def alike(names: dict[str, Any], call: Any) -> dict[str, Callable[[], Any]]:
+    """Return four ways of the same call over a transport that answers by itself."""
     import httpx
 
-    from benchmarks.answers import chat
-    from wx_integrations.core import client
+    from benchmarks.offline import Answering, go_offline
 
-    sent: list[httpx.Request] = []
-
-    class Answering(httpx.BaseTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            sent[:] = [request]
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(chat()))]
-            return httpx.Response(200, headers=headers, stream=httpx.ByteStream(chat()))
-
-    client.sync_transport = lambda *_: Answering()  # type: ignore[assignment]
-    names = contender.names
-    where = eval(f"dict({_WHERE.replace('api_key=KEY', 'token=TOKEN')})", names)
-    ours, bare = names["Client"](**where), httpx.Client(transport=Answering())
-    call = names["calls"].chat(contender.target, contender.request())
+    transport = Answering()
+    go_offline(transport)
+    exec(f"offline = Client({_WHERE})", names)
+    ours, bare = names["offline"], httpx.Client(transport=transport)
     ours.run(call)
-    url, content, headers = str(sent[0].url), sent[0].content, dict(sent[0].headers)
+    sent = transport.last
+    assert sent is not None
+    url, content, headers, extensions = sent.url, sent.content, dict(sent.headers), {"timeout": {"read": 60.0}}
+    text, plain = str(url), str(url.copy_with(query=None))
     body = {"model_id": MODEL, "project_id": PROJECT, "messages": [{"role": "user", "content": QUESTION}]}
-    plain = url.split("?", maxsplit=1)[0]
 
     def documented() -> Any:
         answer = bare.post(plain, params={"version": VERSION}, headers={"Authorization": "Bearer a.b.c"}, json=body)
         answer.raise_for_status()
         return answer.json()
 
+    def careful() -> Any:
+        request = httpx.Request("POST", url, headers=headers, content=content, extensions=extensions)
+        return call.parse(bare.send(request).content)
+
     return {
         "ours": lambda: ours.run(call),
-        "bare": lambda: call.parse(bare.post(url, content=content, headers=headers).content),
+        "careful": careful,
+        "bare": lambda: call.parse(bare.post(text, content=content, headers=headers).content),
         "documented": documented,
     }
 

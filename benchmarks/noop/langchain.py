@@ -7,7 +7,10 @@ from typing import Any
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from benchmarks.answers import tool_pieces
 
 
 class NoOp(BaseChatModel):
@@ -29,17 +32,19 @@ class NoOp(BaseChatModel):
     def _stream(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
-        for number in range(self.events):
-            yield self._chunk(number, kwargs)
+        yield from self._chunks(kwargs)
 
     async def _astream(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
-        for number in range(self.events):
-            yield self._chunk(number, kwargs)
+        for chunk in self._chunks(kwargs):
+            yield chunk
 
-    def _chunk(self, number: int, kwargs: dict[str, Any]) -> ChatGenerationChunk:
+    def _chunks(self, kwargs: dict[str, Any]) -> Iterator[ChatGenerationChunk]:
         if not kwargs.get("tools"):
-            return ChatGenerationChunk(message=AIMessageChunk(content="tok ", id="chatcmpl-1"))
-        piece = {"index": 0, "id": None, "name": None, "args": ", 7", "type": "tool_call_chunk"}
-        return ChatGenerationChunk(message=AIMessageChunk(content="", id="chatcmpl-1", tool_call_chunks=[piece]))
+            for _ in range(self.events):
+                yield ChatGenerationChunk(message=AIMessageChunk(content="tok ", id="chatcmpl-1"))
+            return
+        for call, name, arguments in tool_pieces(self.events):
+            piece = tool_call_chunk(name=name or None, id=f"call_{call}" if name else None, args=arguments, index=call)
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", id="chatcmpl-1", tool_call_chunks=[piece]))

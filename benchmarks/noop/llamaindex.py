@@ -15,11 +15,12 @@ from llama_index.core.base.llms.types import (
     CompletionResponseGen,
     LLMMetadata,
     MessageRole,
+    ToolCallBlock,
 )
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.custom import CustomLLM
 
-TEXT = "The 2020 World Series was played in Arlington, Texas, with no fans in attendance."
+from benchmarks.answers import TEXT, tool_pieces
 
 
 class NoOp(CustomLLM):
@@ -41,23 +42,32 @@ class NoOp(CustomLLM):
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        def responses() -> ChatResponseGen:
-            whole = ""
-            for _ in range(self.events):
-                whole += "tok "
-                yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=whole), delta="tok ")
-
-        return responses()
+        return self._responses(kwargs)
 
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         async def responses() -> ChatResponseAsyncGen:
+            for response in self._responses(kwargs):
+                yield response
+
+        return responses()
+
+    def _responses(self, kwargs: dict[str, Any]) -> ChatResponseGen:
+        """Yield the whole so far, as the framework asks for."""
+        if not kwargs.get("tools"):
             whole = ""
             for _ in range(self.events):
                 whole += "tok "
                 yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=whole), delta="tok ")
-
-        return responses()
+            return
+        calls: dict[int, str] = {}
+        for call, _, arguments in tool_pieces(self.events):
+            calls[call] = calls.get(call, "") + arguments
+            blocks = [
+                ToolCallBlock(tool_call_id=f"call_{number}", tool_name="add", tool_kwargs=text)
+                for number, text in calls.items()
+            ]
+            yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks), delta="")
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
