@@ -1,15 +1,39 @@
 """The pytest plugin: fixtures `watsonx` and `watsonx_server`; it comes with the package.
 
+Script an answer, and check what the model was told:
+
 ```python
 def test_report(watsonx):
     watsonx.reply("It is sunny in Rome.")
     assert weather_report("Rome") == "It is sunny in Rome."
-    watsonx.expect_chat("Rome", temperature=0)
+    watsonx.expect_chat("Rome", system="You are a weather expert", temperature=0)
 ```
 
-`@pytest.mark.watsonx(strict=False, ...)` gives arguments of `emulated` and
-`served` in `wx_integrations.emulator.testing`. Nothing but this file is
-imported before a fixture is used.
+An agent: the model calls a tool, and gets the tool's result. What is not
+scripted is answered by rule:
+
+```python
+def test_agent(watsonx):
+    watsonx.call("weather", city="Rome").reply("Take a hat.")
+    assert advice("What shall I wear in Rome?") == "Take a hat."
+    watsonx.expect_chat(tool_result="sunny", tools=["weather"], times=1)
+```
+
+Trouble, with a marker that gives arguments of `emulated` and `served` in
+`wx_integrations.emulator.testing`:
+
+```python
+@pytest.mark.watsonx(models=["acme/own-model"], strict=False)
+def test_trouble(watsonx):
+    watsonx.fail(503, times=2).fail("reset").reply("At last.")
+    assert weather_report("Rome", model="acme/own-model") == "At last."
+    assert len(watsonx.chats) == 4
+```
+
+A test that passed fails afterwards when a scripted answer was never asked
+for; the report of one that failed lists the requests. `watsonx_server` is the
+same on a port of this machine. Nothing but this file is imported before a
+fixture is used.
 """
 
 from __future__ import annotations
@@ -37,7 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def watsonx(request: pytest.FixtureRequest) -> Iterator[Watsonx]:
     """watsonx.ai within this process: every httpx client reaches it, WATSONX_* lead to it, the network is blocked.
 
-    A test that passed fails afterwards if scripted answers were never asked for.
+    Script answers with `reply`, `call`, `refuse`, `replay`; trouble with `fail`; check requests with `expect`,
+    `expect_chat`, `expect_embedded`, `expect_nothing`, or read `requests` and `chats`. Type: `Watsonx` of
+    `wx_integrations.emulator.testing`. A test that passed fails afterwards if scripted answers were never asked for.
     """
     from wx_integrations.emulator.testing import emulated
 

@@ -8,7 +8,24 @@ with emulated() as watsonx:
 ```
 
 With pytest the same is the fixture `watsonx`, and `served` the fixture
-`watsonx_server`; with unittest, derive from `WatsonxTestCase`.
+`watsonx_server`. With unittest:
+
+```python
+class TestReport(WatsonxTestCase):
+    watsonx_options = {"script_only": True}
+
+    def test_report(self):
+        self.watsonx.reply("It is sunny in Rome.")
+        self.assertEqual(weather_report("Rome"), "It is sunny in Rome.")
+```
+
+For programs of other languages, a real port:
+
+```python
+with served(tls=True) as watsonx:
+    subprocess.run(["node", "app.js"], env={**os.environ, **watsonx.environment}, check=True)
+    watsonx.expect_chat("Rome")
+```
 """
 
 from __future__ import annotations
