@@ -53,7 +53,7 @@ DATA = [
 PAPERS = ["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md"]
 BESIDE = [
     *("tests/*.py", "tests/*.json", "tests/*.sse", "tests/*.md", "tests/*.ambr", "tests/*.txt", "tests/*.bin"),
-    *("notebooks/*.ipynb", "notebooks/*.md", "notebooks/*.png"),
+    *("notebooks/*.ipynb", "notebooks/*.json", "notebooks/*.md", "notebooks/*.png"),
     *("benchmarks/*.py", "benchmarks/*.md", "benchmarks/*.txt", "benchmarks/*.json", "benchmarks/*.png"),
 ]
 """What the sdist holds besides the package and its papers; `*` stands for folders too."""
