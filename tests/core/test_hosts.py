@@ -178,7 +178,7 @@ def test_a_url_with_a_password_is_refused_and_not_shown() -> None:
     "url", ["http://us-south.ml.cloud.ibm.com", "http://10.0.0.7:8080", "http://localhost.evil.com"]
 )
 def test_plain_http_is_for_this_machine(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="plain http"):
+    with pytest.raises(ConfigurationError, match=r"plain http.*or allow_http=True \(WATSONX_ALLOW_HTTP=true\)"):
         hosts.base_url(url)
     with pytest.raises(ConfigurationError, match="plain http"):
         Connection(url="https://cpd.example.com", username="u", api_key="k", auth_url=url)

@@ -199,7 +199,7 @@ def base_url(url: str, *, field: str = "url", env: str | None = "WATSONX_URL", a
     if scheme == "http" and not is_loopback(host) and not allow_http:
         raise ConfigurationError(
             f"{field}: plain http would send the token in the clear to {host}",
-            hint="Use https, or allow_http=True if that network is yours",
+            hint="Use https, or allow_http=True (WATSONX_ALLOW_HTTP=true) if that network is yours",
             field=field,
             env=env,
         )
