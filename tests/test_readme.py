@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from tests import readme
 from tests.readme import ROOT, Block, blocks, quoted, table
-from wx_integrations import Connection, RetryPolicy, WatsonxError
+from wx_integrations import Client, Connection, RetryPolicy, WatsonxError
 from wx_integrations.cli.app import app
 from wx_integrations.cli.demo import AGENT_QUESTION, FARES, QUESTIONS
 from wx_integrations.core.bulk_fields import BulkFields
@@ -33,6 +33,7 @@ from wx_integrations.core.connection import API_VERSION, DEFAULT_TIMEOUT, ENVIRO
 from wx_integrations.core.fields import ConnectionFields, ModelFields
 from wx_integrations.core.wire.chat import ChatParameters
 from wx_integrations.core.wire.text import GenerationParameters
+from wx_integrations.emulator.app import ROUTES
 from wx_integrations.emulator.faults import Cut, Page
 from wx_integrations.emulator.testing import NetworkBlocked, Watsonx, emulated
 from wx_integrations.langchain import ChatWatsonx, WatsonxEmbeddings
@@ -402,6 +403,21 @@ def test_imports_of_the_migration_table_work() -> None:
     assert set(re.findall(r"import (\w+)", "".join(theirs for theirs, _ in rows))) <= {
         kind.__name__ for _, kind in adapters()
     }
+
+
+LACKING = ("text/extractions", "time_series/forecast", "audio/transcriptions", "fine_tunings", "prompts")
+
+
+def test_what_the_emulator_lacks_is_not_there() -> None:
+    rows = {row[0]: row for row in table("### The emulator")}
+    for word in ("text extraction", "time series", "audio", "prompt templates", "tuning", "404"):
+        assert word in rows["operations"][2]
+    routes = {route.path for route in ROUTES}
+    assert not [path for path in routes for word in LACKING if word in path]
+    with emulated() as watsonx, Client() as client:
+        assert [client.request_raw("POST", f"/ml/v1/{path}").status_code for path in LACKING] == [404] * len(LACKING)
+        tools = client.request_raw("GET", "/wx/v1-beta/utility_agent_tools").status_code
+        assert (tools, watsonx.emulator.service.tools) == (403, None)
 
 
 def test_options_of_the_commands_table_exist() -> None:
