@@ -214,6 +214,9 @@ def test_what_a_request_holds() -> None:
     found = set(secrets.sent_secrets(headers.items(), b"grant_type=g&apikey=k%2B1"))
     assert found == {"Bearer t-1", "t-1", "c-1", "k+1"}
     assert "p-1" in secrets.sent_secrets([], b'{"username":"u","password":"p-1"}')
+    tool = b'{"tool_name": "T", "input": {"token": 1}, "config": {"apiKey": "k-1", "maxResults": 3}}'
+    assert secrets.sent_secrets([], tool) == ["k-1"]
+    assert secrets.sent_secrets([], b'{"config": "x", "password": 7}') == []
     assert secrets.sent_secrets([], b"{broken") == []
     assert secrets.sent_secrets([], b"\xff\xff") == []
 

@@ -126,6 +126,15 @@ class AgentTool:
         if self.config is not None:
             object.__setattr__(self, "config", Guarded(self.config))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "config": public_config(self.config)}
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
     @property
     def name(self) -> str:
         return self.about.name

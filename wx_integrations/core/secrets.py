@@ -17,6 +17,7 @@ from pydantic_core import from_json
 
 SECRETS = ("api_key", "token", "zen_api_key", "password", "projects_token")
 URLS = ("url", "auth_url", "platform_url", "bedrock_url")
+TOOL_SETTINGS = ("tool_config", "tool_configs")
 HIDDEN = "**********"
 _LOGIN = re.compile(r"\s*([^/?#]*//)?[^/?#]*@")
 _TELLING = re.compile(r"auth|cookie|token|key|secret|passw|credential|session", re.IGNORECASE)
@@ -33,6 +34,9 @@ def seal(settings: dict[str, Any]) -> None:
     for name in URLS:
         if isinstance(settings.get(name), str) and _LOGIN.match(settings[name]):
             settings[name] = SecretStr(settings[name])
+    for name in TOOL_SETTINGS:
+        if isinstance(settings.get(name), Mapping):
+            settings[name] = Guarded(settings[name])
     for name, is_secret in GUARDED.items():
         if settings.get(name) is not None:
             settings[name] = guarded(settings[name], is_secret)
@@ -136,14 +140,16 @@ def header_flaw(name: Any, value: Any) -> str | None:
 
 
 def sent_secrets(headers: Iterable[tuple[str, str]], form: bytes = b"") -> list[str]:
-    """Return the secrets of a request: those of its headers, and of a token request's body."""
+    """Return the secrets of a request: those of its headers, and of the body of a request for a token or to a tool."""
     found = [value for name, value in headers if secret_header(name, value)]
     found += [value.split(" ", 1)[1] for value in found if " " in value]
     try:
         fields = from_json(form) if form[:1] == b"{" else dict(parse_qsl(form.decode()))
     except ValueError:
         return found
-    return found + [value for name, value in fields.items() if secret_header(name, value) and isinstance(value, str)]
+    settings = fields.get("config")
+    pairs = [*fields.items(), *(settings.items() if isinstance(settings, dict) else ())]
+    return found + [value for name, value in pairs if secret_header(name, "") and isinstance(value, str)]
 
 
 def redact(content: bytes, secrets: Iterable[str]) -> bytes:

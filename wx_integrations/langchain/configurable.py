@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
+from pydantic import SecretStr
 
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.secrets import GUARDED, SECRETS, seal
 from wx_integrations.langchain.chat_models import ChatWatsonx
 
 PROVIDERS = ("watsonx", "ibm")
@@ -42,6 +44,7 @@ def init_chat_model(
     Raises:
         ConfigurationError: another provider, or nothing that names a model.
     """
+    seal(settings)
     named = _settings(model, model_provider, settings)
     has_model = any(named.get(name) for name in ("model_id", "deployment_id", "model"))
     if configurable_fields is None and has_model:
@@ -69,6 +72,20 @@ def _settings(model: str | None, provider: str | None, settings: Mapping[str, An
     return named
 
 
+def _hashable(value: Any) -> Any:
+    """Return what tells settings apart, secrets included: printed, they all look alike."""
+    match value:
+        case Mapping():
+            return tuple(sorted((str(name), _hashable(inner)) for name, inner in value.items()))
+        case list() | tuple():
+            return tuple(map(_hashable, value))
+    try:
+        hash(value)
+    except TypeError:
+        return ("object", id(value))
+    return (type(value), value)
+
+
 class ConfigurableChatWatsonx(Runnable[LanguageModelInput, Any]):
     """A ChatWatsonx that is made when it runs, from defaults and the run's configuration.
 
@@ -87,7 +104,7 @@ class ConfigurableChatWatsonx(Runnable[LanguageModelInput, Any]):
         self._fields: Literal["any"] | tuple[str, ...] = "any" if fields == "any" else tuple(fields)
         self._prefix = prefix
         self._later = tuple(later)
-        self._made: dict[str, ChatWatsonx] = {}
+        self._made: dict[Any, ChatWatsonx] = {}
 
     def model(self, config: RunnableConfig | None = None) -> ChatWatsonx:
         """Return the model a configuration makes, without what was bound."""
@@ -95,7 +112,7 @@ class ConfigurableChatWatsonx(Runnable[LanguageModelInput, Any]):
         settings = {**self._defaults}
         name = chosen.pop("model", None) or chosen.pop("model_id", None)
         settings |= _settings(name, chosen.pop("model_provider", None), chosen)
-        key = repr(sorted(settings.items(), key=lambda item: item[0]))
+        key = _hashable(settings)
         made = self._made.get(key)
         if made is None:
             if len(self._made) >= _KEPT:
@@ -108,6 +125,7 @@ class ConfigurableChatWatsonx(Runnable[LanguageModelInput, Any]):
         chosen = {
             name.removeprefix(self._prefix): value for name, value in given.items() if name.startswith(self._prefix)
         }
+        seal(chosen)
         known = ChatWatsonx.argument_names() | {"model_provider"}
         if self._fields == "any":
             return {name: value for name, value in chosen.items() if name in known}
@@ -118,6 +136,23 @@ class ConfigurableChatWatsonx(Runnable[LanguageModelInput, Any]):
         for name, arguments, settings in self._later:
             made = getattr(made, name)(*arguments, **settings)
         return made  # type: ignore[no-any-return]
+
+    def __copy__(self) -> ConfigurableChatWatsonx:
+        return ConfigurableChatWatsonx(self._defaults, self._fields, self._prefix, self._later)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ConfigurableChatWatsonx:
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        defaults = self._defaults
+        if not defaults.get("pickle_secrets"):
+            defaults = {name: value for name, value in defaults.items() if name not in (*SECRETS, "apikey")}
+            for name in GUARDED:
+                if any(isinstance(value, SecretStr) for value in (defaults.get(name) or {}).values()):
+                    raise ConfigurationError(
+                        f"{name}: hold secrets, which a pickle does not carry unless pickle_secrets=True", field=name
+                    )
+        return (ConfigurableChatWatsonx, (defaults, self._fields, self._prefix, self._later))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, field_serializer, field_validator
 
 from wx_integrations.core.agent_tools import AgentTool, ToolOutput, ToolSource, public_config
 from wx_integrations.core.errors import ConfigurationError, WatsonxError
-from wx_integrations.core.secrets import Guarded
+from wx_integrations.core.secrets import Guarded, seal
 from wx_integrations.core.toolbox import ToolboxFields, named
 from wx_integrations.core.wire.tools import UtilityTool
 
@@ -61,6 +61,7 @@ class WatsonxTool(BaseTool):
         return public_config(value)
 
     def __init__(self, **settings: Any) -> None:
+        seal(settings)
         if settings.get("agent_description"):
             settings["description"] = settings["agent_description"]
         super().__init__(**settings)
@@ -76,7 +77,7 @@ class WatsonxTool(BaseTool):
             agent_description=about.agent_description,
             tool_input_schema=deepcopy(about.input_schema),
             tool_config_schema=deepcopy(about.config_schema),
-            tool_config=deepcopy(dict(tool.config)) if tool.config else None,
+            tool_config=Guarded(deepcopy(dict(tool.config))) if tool.config else None,
             tool_scope=dict(tool.scope),
             source=tool.source,
             **settings,

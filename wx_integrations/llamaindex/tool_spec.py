@@ -14,7 +14,7 @@ from llama_index.core.tools import ToolOutput as LlamaToolOutput
 from llama_index.core.tools.tool_spec.base import SPEC_FUNCTION_TYPE, BaseToolSpec
 from pydantic import BaseModel, ConfigDict
 
-from wx_integrations.core.agent_tools import AgentTool, ToolOutput, public_config
+from wx_integrations.core.agent_tools import AgentTool, ToolOutput
 from wx_integrations.core.toolbox import ToolboxFields, named
 
 
@@ -101,8 +101,14 @@ class WatsonxFunctionTool(FunctionTool):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        about = AgentTool(self.tool.about, self.tool.source, public_config(self.tool.config), self.tool.scope)
-        return (WatsonxFunctionTool, (about,))
+        told = None if isinstance(self.metadata, SchemaMetadata) else self.metadata
+        return (WatsonxFunctionTool, (self.tool, told))
+
+    def __copy__(self) -> WatsonxFunctionTool:
+        return WatsonxFunctionTool(self.tool, self.metadata)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> WatsonxFunctionTool:
+        return self.__copy__()
 
 
 class WatsonxToolSpec(ToolboxFields, BaseToolSpec):
