@@ -32,6 +32,7 @@ from wx_integrations.core.token_sources import USER_AGENT
 T = TypeVar("T")
 Timeout = float | httpx.Timeout | None
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_RUNS_A_TOOL = "/utility_agent_tools/run"
 _SPENT = httpx.ByteStream(b"")
 _NO_STREAM = ("application/json", "text/html", "application/xml", "text/xml")
 
@@ -201,7 +202,9 @@ class Plan:
 
 def _shown(response: httpx.Response) -> bytes:
     """Return a body as it may be shown: without the request's secrets, should the answer repeat them."""
-    return redact(response.content, sent_secrets(response.request.headers.items()))
+    request = response.request
+    body = request.content if _RUNS_A_TOOL in request.url.path else b""
+    return redact(response.content, sent_secrets(request.headers.items(), body))
 
 
 def trace_of(response: httpx.Response) -> str | None:
