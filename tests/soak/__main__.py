@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import sys
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.soak.trial import ACCOUNTS, LOOPS, POLICY, TASKS, THREADS, Figures, Trial
+from tests.soak.trial import ACCOUNTS, LOOPS, TASKS, THREADS, Figures, Trial
+from tests.soak.verdicts import TRIES
 
 
 def main() -> int:
@@ -18,7 +20,9 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=0.3, help="share of the requests that meet trouble")
     parser.add_argument("--seed", type=int, default=0, help="of the dice")
     parser.add_argument("--plain", action="store_true", help="without TLS")
+    parser.add_argument("--patience", type=float, default=1800, help="seconds after which a hang is one")
     given = parser.parse_args()
+    faulthandler.dump_traceback_later(given.patience, exit=True)  # says where the calls are that never came back
     figures = Trial(given.calls, share=given.share, seed=given.seed, tls=not given.plain).run()
     show(figures, Console())
     return 1 if figures.wrong else 0
@@ -27,19 +31,19 @@ def main() -> int:
 def show(figures: Figures, console: Console) -> None:
     """Print the figures as tables."""
     table = Table("figure", "value", title="Storm")
-    struck = sum(count for name, count in figures.troubles.items() if not name.startswith("token"))
+    struck = sum(count for name, count in figures.troubles.items() if not name.startswith("token:"))
     rows: list[tuple[str, object]] = [
         ("calls", figures.calls),
-        ("accounts, threads, tasks, event loops", f"{ACCOUNTS}, {THREADS}, {TASKS}, {LOOPS}"),
+        ("accounts, threads, tasks, event loops", f"{ACCOUNTS} + 1 fickle, {THREADS}, {TASKS}, {LOOPS}"),
         ("right answers", figures.right),
         ("typed errors", sum(figures.errors.values())),
+        ("cancelled by us", figures.cancelled),
+        ("gave up on a busy machine", figures.late),
         ("requests", figures.requests),
         ("requests with trouble", f"{struck} ({struck / max(1, figures.requests):.1%})"),
-        (
-            "most requests of one call",
-            f"{figures.most_requests} (policy: {POLICY.retry_total + 1}, once more for a token; bulk: 4 rounds)",
-        ),
-        ("tokens: exchanges, expiries", f"{figures.exchanges}, {figures.expiries}"),
+        ("most requests of one call", f"{figures.most_requests} ({TRIES}, 1 for a token; bulk: 4 rounds)"),
+        ("attempts the service never saw", figures.unseen),
+        ("token exchanges, expiries, requests", f"{figures.exchanges}, {figures.expiries}, {figures.token_requests}"),
         *((f"left: {name}", count) for name, count in figures.left.items()),
         ("seconds", f"{figures.seconds:.1f}"),
         ("wrong", len(figures.wrong)),

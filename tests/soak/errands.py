@@ -1,312 +1,164 @@
-"""The calls of a storm: each knows how it is made in both colours, and what the right answer is."""
+"""The calls of a storm: each kind knows how it is made in both colours, and what the right answer is."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import aclosing, closing
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from llama_index.core.base.llms.types import ChatMessage
-from llama_index.core.schema import NodeWithScore, TextNode
 
+from tests.soak import langchain_errands, llamaindex_errands
+from tests.soak import questions as ask
+from tests.soak.calling import FICKLE, IMPATIENCE, LIMIT, PROJECT, Clock, Errand
 from wx_integrations.core import calls
 from wx_integrations.core.calls import Model
 from wx_integrations.core.connection import Connection
-from wx_integrations.core.jobs import ROUNDS
-from wx_integrations.core.retry import Waiting
 from wx_integrations.core.session import Session
-from wx_integrations.core.toolcalls import whole_calls
 from wx_integrations.core.wire.chat import ChatRequest, Function, Tool, UserMessage
-from wx_integrations.emulator.deterministic import DeterministicBrain
-from wx_integrations.langchain import ChatWatsonx, WatsonxEmbeddings, WatsonxRerank
-from wx_integrations.llamaindex import WatsonxEmbeddings as LlamaEmbeddings
-from wx_integrations.llamaindex import WatsonxLLM
-from wx_integrations.llamaindex import WatsonxRerank as LlamaRerank
-
-PROJECT = "63dc4cf1-252f-424b-b52d-5cdd9814987f"
-CHAT, EMBEDDING, RERANK = (
-    "ibm/granite-4-h-small",
-    "ibm/slate-125m-english-rtrvr",
-    "cross-encoder/ms-marco-minilm-l-12-v2",
-)
-LIMIT = 200
-IMPATIENCE = 0.4
-"""Seconds that an impatient call waits for the next byte."""
-ADD: dict[str, Any] = {
-    "name": "add",
-    "description": "Add a number.",
-    "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
-}
-_BRAIN = DeterministicBrain()
-
-
-@dataclass(frozen=True)
-class Errand:
-    """A kind of call.
-
-    Attributes:
-        run: makes call number n and returns its answer in a form that can be compared.
-        arun: the same without blocking.
-        right: the right answer of call number n.
-        rounds: further rounds that its requests may go when the policy's tries did not suffice.
-        streams: whether the answer is a stream.
-    """
-
-    name: str
-    run: Callable[[int], Any]
-    arun: Callable[[int], Coroutine[Any, Any, Any]]
-    right: Callable[[int], Any]
-    rounds: int = 0
-    streams: bool = False
-
-
-def mark(number: int) -> str:
-    return f"mark{number:07d}"
-
-
-def prompt(number: int) -> str:
-    return f"please note {mark(number)}"
-
-
-def echoed(number: int) -> str:
-    return f"You said: {prompt(number)}"
-
-
-def sum_wanted(number: int) -> str:
-    return f"use add for {number} {mark(number)}"
-
-
-def passages(number: int) -> list[str]:
-    """Return passages in an order that depends on the number; one of them is to the point."""
-    given = [f"all about {mark(number)}", "bananas are yellow", "granite is a rock", f"number {number % 10} of ten"]
-    turn = number % len(given)
-    return given[turn:] + given[:turn]
-
-
-def question(number: int) -> str:
-    return f"what about {mark(number)} and rock"
-
-
-SPEED = 25.0
-"""How much faster than usual the clients' time runs, so that waits of seconds, which refusals cause, are short."""
-
-
-async def _asleep(seconds: float) -> None:
-    await asyncio.sleep(seconds / SPEED)
-
-
-WAITING = Waiting(
-    clock=lambda: time.monotonic() * SPEED, sleep=lambda seconds: time.sleep(seconds / SPEED), asleep=_asleep
-)
+from wx_integrations.core.wire.text import GenerationParameters, GenerationRequest
 
 
 class Errands:
-    """All kinds of calls, on adapters that share one session."""
+    """All kinds of calls, on clients and adapters that share one session."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, clock: Clock) -> None:
         self.connection = connection
-        self.session = Session(connection, waiting=WAITING)
-        self.model = Model(CHAT, PROJECT)
+        self.session = Session(connection, waiting=clock.waiting)
+        self.model = Model(ask.CHAT, PROJECT)
+
+    def steady(self) -> list[Errand]:
+        """Return the kinds of calls that stay to the end of what they read."""
+        return [
+            *self._core(),
+            *self._impatient(),
+            *langchain_errands.chats(self._made),
+            *langchain_errands.retrieval(self._made),
+            *llamaindex_errands.chats(self._made),
+            *llamaindex_errands.retrieval(self._made),
+        ]
 
     def _made(self, adapter: type[Any], model_id: str, **settings: Any) -> Any:
         made = adapter(model_id=model_id, connection=self.connection, **settings)
         made._held.session = self.session
         return made
 
-    def all(self) -> list[Errand]:
-        """Return the kinds of calls."""
-        return [*self._core(), *self._langchain(), *self._llamaindex(), *self._retrieval(), self._impatient()]
+    # ------------------------------------------------------------------ the core's clients
 
     def _core(self) -> list[Errand]:
         client, aclient = self.session.client, self.session.async_client
+        embedding, rerank = Model(ask.EMBEDDING, PROJECT), Model(ask.RERANK, PROJECT)
 
-        def ask(number: int) -> ChatRequest:
-            return ChatRequest(messages=[UserMessage(content=prompt(number))], max_completion_tokens=LIMIT)
+        def tool(number: int) -> calls.Call[Any]:
+            tools = [Tool(function=Function(**ask.ADD))]
+            said = UserMessage(content=ask.sum_wanted(number))
+            return calls.chat(self.model, ChatRequest(messages=[said], tools=tools, max_tokens=LIMIT))
 
-        def tool(number: int) -> ChatRequest:
-            tools = [Tool(function=Function(**ADD))]
-            return ChatRequest(messages=[UserMessage(content=sum_wanted(number))], tools=tools, max_tokens=LIMIT)
+        def generation(number: int) -> calls.Call[Any]:
+            limit = GenerationParameters(max_new_tokens=LIMIT)
+            return calls.generate(self.model, GenerationRequest(input=ask.prompt(number), parameters=limit))
 
-        def stream(number: int) -> str:
-            with closing(client.stream(calls.chat_stream(self.model, ask(number)))) as chunks:
-                return "".join(_text(chunk) for chunk in chunks)
+        def left(number: int) -> str:
+            text = ""
+            for chunk in client.stream(self._streamed(ask.prompt(number))):
+                text += ask.text_of(chunk)
+                if ask.has_arrived(text, number):
+                    break
+            return text
+
+        async def aleft(number: int) -> str:
+            text = ""
+            async with aclosing(aclient.stream(self._streamed(ask.prompt(number)))) as chunks:
+                async for chunk in chunks:
+                    text += ask.text_of(chunk)
+                    if ask.has_arrived(text, number):
+                        break
+            return text
 
         async def astream(number: int) -> str:
-            async with aclosing(aclient.stream(calls.chat_stream(self.model, ask(number)))) as chunks:
-                return "".join([_text(chunk) async for chunk in chunks])
+            async with aclosing(aclient.stream(self._streamed(ask.prompt(number)))) as chunks:
+                return "".join([ask.text_of(chunk) async for chunk in chunks])
 
-        async def achat(number: int) -> Any:
-            return (await aclient.run(calls.chat(self.model, ask(number)))).choices[0].message.content  # type: ignore[union-attr]
-
-        async def atool(number: int) -> Any:
-            return _called(await aclient.run(calls.chat(self.model, tool(number))))
+        def stream(number: int) -> str:
+            with closing(client.stream(self._streamed(ask.prompt(number)))) as chunks:
+                return "".join(map(ask.text_of, chunks))
 
         return [
-            Errand(
-                "chat",
-                lambda n: client.run(calls.chat(self.model, ask(n))).choices[0].message.content,  # type: ignore[union-attr]
-                achat,
-                echoed,
+            self._plain("core chat", lambda n: self._asked(ask.prompt(n)), _content, ask.echoed),
+            self._plain("core tools", tool, ask.called, ask.summed),
+            self._plain("core generation", generation, lambda answer: answer.results[0].generated_text, ask.echoed),
+            self._plain("core embeddings", lambda n: calls.embed(embedding, ask.passages(n)), _rows, ask.vectors),
+            self._plain(
+                "core rerank", lambda n: calls.rerank(rerank, ask.question(n), ask.passages(n)), _ranked, ask.ranks
             ),
-            Errand("stream", stream, astream, echoed, streams=True),
-            Errand("tools", lambda n: _called(client.run(calls.chat(self.model, tool(n)))), atool, _sum),
+            Errand("core stream", stream, astream, ask.echoed, streams=True),
+            Errand("core stream, left", left, aleft, ask.until_the_mark, streams=True),
         ]
 
-    def _impatient(self) -> Errand:
-        """Chats and streams that wait for less than half a second."""
+    def _asked(self, text: str) -> calls.Call[Any]:
+        return calls.chat(self.model, ChatRequest(messages=[UserMessage(content=text)], max_completion_tokens=LIMIT))
+
+    def _streamed(self, text: str) -> calls.StreamCall[Any]:
+        said = ChatRequest(messages=[UserMessage(content=text)], max_completion_tokens=LIMIT)
+        return calls.chat_stream(self.model, said)
+
+    def _plain(
+        self, name: str, call: Callable[[int], calls.Call[Any]], read: Callable[[Any], Any], right: Callable[[int], Any]
+    ) -> Errand:
+        client, aclient = self.session.client, self.session.async_client
+
+        async def arun(number: int) -> Any:
+            return read(await aclient.run(call(number)))
+
+        return Errand(name, lambda number: read(client.run(call(number))), arun, right)
+
+    def _impatient(self) -> list[Errand]:
+        """Chats and streams that do not wait for long."""
         client, aclient = self.session.client, self.session.async_client
         limits = httpx.Timeout(30.0, read=IMPATIENCE)
 
-        def call(number: int) -> Any:
-            said = UserMessage(content=f"{prompt(number)} impatient")
-            request = ChatRequest(messages=[said], max_completion_tokens=LIMIT)
-            return calls.chat_stream(self.model, request)
+        def chat(number: int) -> Any:
+            return _content(client.run(self._asked(ask.hasty(number)), timeout=limits))
 
-        def run(number: int) -> str:
-            with closing(client.stream(call(number), timeout=limits)) as chunks:
-                return "".join(_text(chunk) for chunk in chunks)
+        async def achat(number: int) -> Any:
+            return _content(await aclient.run(self._asked(ask.hasty(number)), timeout=limits))
 
-        async def arun(number: int) -> str:
-            async with aclosing(aclient.stream(call(number), timeout=limits)) as chunks:
-                return "".join([_text(chunk) async for chunk in chunks])
+        def stream(number: int) -> str:
+            with closing(client.stream(self._streamed(ask.hasty(number)), timeout=limits)) as chunks:
+                return "".join(map(ask.text_of, chunks))
 
-        return Errand("impatient stream", run, arun, lambda n: f"{echoed(n)} impatient", streams=True)
-
-    def _langchain(self) -> list[Errand]:
-        model = self._made(ChatWatsonx, CHAT, max_completion_tokens=LIMIT)
-        bound = model.bind_tools([ADD])
-
-        async def invoked(number: int) -> Any:
-            return (await model.ainvoke(prompt(number))).text
-
-        async def streamed(number: int) -> str:
-            return "".join([str(chunk.text) async for chunk in model.astream(prompt(number))])
-
-        async def called(number: int) -> Any:
-            return [call["args"] for call in (await bound.ainvoke(sum_wanted(number))).tool_calls]
+        async def astream(number: int) -> str:
+            async with aclosing(aclient.stream(self._streamed(ask.hasty(number)), timeout=limits)) as chunks:
+                return "".join([ask.text_of(chunk) async for chunk in chunks])
 
         return [
-            Errand("LangChain invoke", lambda n: model.invoke(prompt(n)).text, invoked, echoed),
-            Errand(
-                "LangChain stream",
-                lambda n: "".join(str(chunk.text) for chunk in model.stream(prompt(n))),
-                streamed,
-                echoed,
-                streams=True,
-            ),
-            Errand(
-                "LangChain tools",
-                lambda n: [call["args"] for call in bound.invoke(sum_wanted(n)).tool_calls],
-                called,
-                _sum,
-            ),
+            Errand("impatient chat", chat, achat, ask.hastily, impatient=True),
+            Errand("impatient stream", stream, astream, ask.hastily, streams=True, impatient=True),
         ]
 
-    def _llamaindex(self) -> list[Errand]:
-        llm = self._made(WatsonxLLM, CHAT, max_tokens=LIMIT)
+    def fickle(self) -> list[Errand]:
+        """Return the kinds of calls that are cancelled sooner or later (in threads: not at all)."""
 
-        async def chatted(number: int) -> Any:
-            return (await llm.achat([ChatMessage(content=prompt(number))])).message.content
+        def cancelled(errand: Errand) -> Errand:
+            async def arun(number: int) -> Any:
+                return await asyncio.wait_for(errand.arun(number), FICKLE * (number % 17) / 16)
 
-        async def streamed(number: int) -> Any:
-            answers = [answer async for answer in await llm.astream_chat([ChatMessage(content=prompt(number))])]
-            return answers[-1].message.content
+            return Errand(
+                f"{errand.name}, cancelled", errand.run, arun, errand.right, errand.rounds, errand.streams, fickle=True
+            )
 
-        return [
-            Errand(
-                "LlamaIndex chat",
-                lambda n: llm.chat([ChatMessage(content=prompt(n))]).message.content,
-                chatted,
-                echoed,
-            ),
-            Errand(
-                "LlamaIndex stream",
-                lambda n: list(llm.stream_chat([ChatMessage(content=prompt(n))]))[-1].message.content,
-                streamed,
-                echoed,
-                streams=True,
-            ),
-        ]
-
-    def _retrieval(self) -> list[Errand]:
-        chain = self._made(WatsonxEmbeddings, EMBEDDING)
-        llama = self._made(LlamaEmbeddings, EMBEDDING)
-        reranker = self._made(WatsonxRerank, RERANK)
-        postprocessor = self._made(LlamaRerank, RERANK)
-
-        async def ranked(number: int) -> Any:
-            return _places(await reranker.arerank(passages(number), question(number)))
-
-        async def processed(number: int) -> Any:
-            return _scores(await postprocessor.apostprocess_nodes(_nodes(number), query_str=question(number)))
-
-        return [
-            Errand(
-                "LangChain embeddings",
-                lambda n: chain.embed_documents(passages(n)),
-                lambda n: chain.aembed_documents(passages(n)),
-                _vectors,
-                rounds=ROUNDS,
-            ),
-            Errand(
-                "LlamaIndex embeddings",
-                lambda n: llama.get_text_embedding_batch(passages(n)),
-                lambda n: llama.aget_text_embedding_batch(passages(n)),
-                _vectors,
-                rounds=ROUNDS,
-            ),
-            Errand(
-                "LangChain rerank",
-                lambda n: _places(reranker.rerank(passages(n), question(n))),
-                ranked,
-                _ranks,
-                rounds=ROUNDS,
-            ),
-            Errand(
-                "LlamaIndex rerank",
-                lambda n: _scores(postprocessor.postprocess_nodes(_nodes(n), query_str=question(n))),
-                processed,
-                lambda n: [(passages(n)[index], score) for index, score in _ranks(n)],
-                rounds=ROUNDS,
-            ),
-        ]
+        names = ("core chat", "core stream", "LangChain stream", "LlamaIndex stream", "LlamaIndex embeddings")
+        return [cancelled(errand) for errand in self.steady() if errand.name in names]
 
 
-# --------------------------------------------------------------------------- answers
+def _content(answer: Any) -> Any:
+    return answer.choices[0].message.content
 
 
-def _text(chunk: Any) -> str:
-    return "".join(choice.delta.content or "" for choice in chunk.choices if choice.delta is not None)
+def _rows(answer: Any) -> list[list[float]]:
+    return [list(result.embedding) for result in answer.results]
 
 
-def _called(answer: Any) -> list[Any]:
-    return [call.parsed for call in whole_calls(answer.choices[0].message.tool_calls or ())]
-
-
-def _sum(number: int) -> list[Any]:
-    return [{"a": number}]
-
-
-def _vectors(number: int) -> list[list[float]]:
-    return [list(vector) for vector in _BRAIN.embed(EMBEDDING, passages(number), None).vectors]
-
-
-def _ranks(number: int) -> list[tuple[int, float]]:
-    scores = _BRAIN.rerank(RERANK, question(number), passages(number), None).scores
-    return sorted(enumerate(scores), key=lambda place: -place[1])
-
-
-def _places(found: list[dict[str, Any]]) -> list[tuple[int, float]]:
-    return [(place["index"], place["relevance_score"]) for place in found]
-
-
-def _nodes(number: int) -> list[NodeWithScore]:
-    return [NodeWithScore(node=TextNode(text=text)) for text in passages(number)]
-
-
-def _scores(nodes: list[NodeWithScore]) -> list[tuple[str, float | None]]:
-    return [(node.text, node.score) for node in nodes]
+def _ranked(answer: Any) -> list[tuple[int, float]]:
+    return [(place.index, place.score) for place in answer.results]
