@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ ROOT = Path(wx_integrations.__file__).parents[1]
 
 def members(owner: Any) -> Iterator[tuple[str, Any]]:
     """Yield the public methods and properties that this package defines."""
-    for name, value in vars(owner).items():
+    for name, value in list(vars(owner).items()):
         inner = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
         if not name.startswith("_") and inspect.isfunction(inner) and inner.__module__.startswith("wx_integrations"):
             yield name, inspect.getattr_static(owner, name)
@@ -45,6 +48,77 @@ def test_every_public_name_is_documented(module: str) -> None:
                 for member, value in members(thing)
                 if not (inspect.getdoc(value) or inspect.getdoc(getattr(thing, member)))
             ]
+    assert undocumented == []
+
+
+def classes() -> Iterator[type]:
+    """Yield every public class and those of this package it is made of, each once."""
+    seen: set[type] = set()
+    for module in MODULES:
+        package = importlib.import_module(module)
+        for name in package.__all__:
+            thing = getattr(package, name)
+            for kind in thing.__mro__ if inspect.isclass(thing) else ():
+                if kind.__module__.startswith("wx_integrations") and kind not in seen:
+                    seen.add(kind)
+                    yield kind
+
+
+def says(text: str | None, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", text or "") is not None
+
+
+SEE = re.compile(r"(see|as in|as of) `", re.IGNORECASE)
+"""A docstring that sends the reader to another one."""
+
+
+def test_every_argument_is_documented() -> None:
+    undocumented = []
+    for kind in classes():
+        for name, value in members(kind):
+            if isinstance(value, property):
+                continue
+            method = inspect.unwrap(getattr(value, "__func__", value))
+            text = inspect.getdoc(method)
+            arguments = [argument for argument in inspect.signature(method).parameters if argument.strip("_") != "self"]
+            arguments = [argument for argument in arguments if argument != "cls"]
+            if text is not None and not SEE.search(text):
+                undocumented += [f"{kind.__name__}.{name}({a})" for a in arguments if not says(text, a)]
+    for module in MODULES:
+        package = importlib.import_module(module)
+        functions = [getattr(package, name) for name in package.__all__ if inspect.isfunction(getattr(package, name))]
+        for function in functions:
+            for argument in inspect.signature(function).parameters:
+                if not says(inspect.getdoc(function), argument):
+                    undocumented.append(f"{function.__name__}({argument})")
+    assert undocumented == []
+
+
+def fields_of(kind: type) -> Iterator[tuple[str, str | None]]:
+    """Yield the annotated fields that a class's own source has, with the text below each."""
+    tree = ast.parse(Path(inspect.getfile(kind)).read_text("utf-8"))
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
+    source = next(found, None)
+    body: list[ast.stmt | None] = [*source.body, None] if source else []
+    for node, following in pairwise(body):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            below = following.value if isinstance(following, ast.Expr) else None
+            yield node.target.id, str(below.value) if isinstance(below, ast.Constant) else None
+
+
+def test_every_setting_is_documented() -> None:
+    undocumented = []
+    connection = inspect.getdoc(wx_integrations.Connection)
+    for kind in classes():
+        texts = [inspect.getdoc(base) for base in kind.__mro__ if base.__module__.startswith("wx_integrations")]
+        if hasattr(kind, "argument_names"):
+            texts.append(connection)  # its settings are arguments of every adapter, and explained there
+        for name, below in fields_of(kind):
+            if not (below or name.startswith("_") or name.isupper() or any(says(text, name) for text in texts)):
+                undocumented.append(f"{kind.__name__}.{name}")
+        constructor = vars(kind).get("__init__")
+        arguments = set(inspect.signature(constructor).parameters if constructor else ()) - {"self", "settings"}
+        undocumented += [f"{kind.__name__}({a})" for a in arguments if not any(says(text, a) for text in texts)]
     assert undocumented == []
 
 

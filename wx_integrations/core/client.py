@@ -122,7 +122,13 @@ class _Live:
 
 
 class _Common:
-    """What both colours offer without waiting."""
+    """What both colours offer without waiting.
+
+    Args:
+        connection: where and as whom; without it, settings and WATSONX_* variables are read.
+        shared: what to share with other clients of the same connection.
+        **settings: a Connection's settings.
+    """
 
     def __init__(self, connection: Connection | None = None, *, shared: Shared | None = None, **settings: Any) -> None:
         if connection is not None and settings:
@@ -132,6 +138,7 @@ class _Common:
 
     @property
     def connection(self) -> Connection:
+        """Where, as whom and how it asks."""
         return self._shared.connection
 
     def set_token(self, token: str | SecretStr) -> None:
@@ -190,7 +197,14 @@ class Client(_Common):
     ) -> Generator[T, None, None]:
         """Send a call and yield its values as they arrive; closing the generator closes the answer.
 
+        Args:
+            call: what to do.
+            timeout: seconds without a byte (or httpx.Timeout), instead of the connection's.
+            retry: a policy, instead of the connection's; nothing is repeated once the answer began.
+
         Raises:
+            ServiceError: the service says no.
+            ConnectionFailed: no answer arrived.
             StreamBroken: the answer began and failed, or ended before it was complete.
         """
         request, trail = self._plan.request(call, timeout, retry)
@@ -226,6 +240,11 @@ class Client(_Common):
     def request(self, method: str, path: str, **options: Any) -> Any:
         """Send any request and return the answer's JSON (None for an empty one).
 
+        Args:
+            method: the HTTP method.
+            path: as of `request_raw`.
+            **options: as of `request_raw`.
+
         Raises:
             ServiceError: the service says no.
             UnexpectedResponse: the answer is not JSON.
@@ -234,7 +253,7 @@ class Client(_Common):
         return self._plan.read_json(self._fetch(request), trail)
 
     def get(self, path: str, **options: Any) -> Any:
-        """Send a GET request and return the answer's JSON."""
+        """Send a GET request and return the answer's JSON; `path` and `options` as of `request_raw`."""
         return self.request("GET", path, **options)
 
     def _fetch(self, request: httpx.Request) -> httpx.Response:
@@ -339,7 +358,14 @@ class AsyncClient(_Common):
     ) -> AsyncGenerator[T, None]:
         """Send a call and yield its values as they arrive; closing the generator closes the answer.
 
+        Args:
+            call: what to do.
+            timeout: seconds without a byte (or httpx.Timeout), instead of the connection's.
+            retry: a policy, instead of the connection's; nothing is repeated once the answer began.
+
         Raises:
+            ServiceError: the service says no.
+            ConnectionFailed: no answer arrived.
             StreamBroken: the answer began and failed, or ended before it was complete.
         """
         request, trail = self._plan.request(call, timeout, retry)
@@ -377,6 +403,11 @@ class AsyncClient(_Common):
     async def request(self, method: str, path: str, **options: Any) -> Any:
         """Send any request and return the answer's JSON (None for an empty one).
 
+        Args:
+            method: the HTTP method.
+            path: as of `request_raw`.
+            **options: as of `request_raw`.
+
         Raises:
             ServiceError: the service says no.
             UnexpectedResponse: the answer is not JSON.
@@ -385,7 +416,7 @@ class AsyncClient(_Common):
         return self._plan.read_json(await self._fetch(request), trail)
 
     async def get(self, path: str, **options: Any) -> Any:
-        """Send a GET request and return the answer's JSON."""
+        """Send a GET request and return the answer's JSON; `path` and `options` as of `request_raw`."""
         return await self.request("GET", path, **options)
 
     async def _fetch(self, request: httpx.Request) -> httpx.Response:
