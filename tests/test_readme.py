@@ -79,7 +79,6 @@ def test_every_recipe_is_there() -> None:
     assert {block.language for block in blocks()} == {"python", "bash", "console", "text"}
 
 
-@QUIET
 def test_the_unittest_class_passes() -> None:
     block = next(block for block in TESTS if "unittest" in block.code)
     namespace: dict[str, Any] = {"__name__": "readme"}
@@ -92,7 +91,7 @@ def test_the_unittest_class_passes() -> None:
 def test_the_examples_of_tests_pass(pytester: pytest.Pytester) -> None:
     for number, block in enumerate(TESTS):
         pytester.makepyfile(**{f"test_example_{number}": block.code})
-    done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error::UserWarning")
     done.assert_outcomes(passed=sum(block.code.count("def test_") for block in TESTS))
 
 
