@@ -91,7 +91,7 @@ def test_the_unittest_class_passes() -> None:
 def test_the_examples_of_tests_pass(pytester: pytest.Pytester) -> None:
     for number, block in enumerate(TESTS):
         pytester.makepyfile(**{f"test_example_{number}": block.code})
-    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error::UserWarning")
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error:watsonx.ai")
     done.assert_outcomes(passed=sum(block.code.count("def test_") for block in TESTS))
 
 
