@@ -6,7 +6,8 @@ Both clients share it, so that they differ by `async` and `await` alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -152,7 +153,7 @@ class Plan:
         if not response.is_success:
             raise self.refusal(response, trail)
         try:
-            value = call.parse(response.content)
+            value = _read(call.parse, response.content)
         except (ValueError, RecursionError) as error:
             raise self.not_understood(response, trail, error) from None
         fault = _fault(value)
@@ -170,7 +171,7 @@ class Plan:
         if not response.content:
             return None
         try:
-            return from_json(response.content)
+            return _read(from_json, response.content)
         except ValueError as error:
             raise self.not_understood(response, trail, error) from None
 
@@ -198,6 +199,16 @@ class Plan:
             )
         error.attempts, error.waited = trail.attempts, trail.waited
         return error
+
+
+def _read(parse: Callable[[bytes], T], content: bytes) -> T:
+    """Return a body's value, that of one behind a byte order mark as well, which readers may ignore (RFC 8259)."""
+    try:
+        return parse(content)
+    except ValueError:
+        if not content.startswith(BOM_UTF8):
+            raise
+    return parse(content.removeprefix(BOM_UTF8))
 
 
 def _shown(response: httpx.Response) -> bytes:
