@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any
 
 from tests.fuzz.arguments import Said, whole_call
@@ -36,7 +37,7 @@ def read_whole(kind: Kind, answer: Answer) -> Facts:
     """
     if kind == "refusal":
         return refusal(answer)
-    data = an_object(parse(answer.body))
+    data = an_object(parse(answer.body.removeprefix(BOM_UTF8)))
     if data.get("error") or data.get("errors"):
         if any(data.get(name) for name in ("choices", "results", "resources", "result", "data", "output")):
             raise Unsure("an answer and an error in one")
@@ -331,7 +332,7 @@ def refusal(answer: Answer) -> Facts:
     """An error always has its status; its code and message count if the body is what it should be."""
     facts: Facts = {"status": answer.status, "code": ANYTHING, "message": ANYTHING}
     try:
-        data = parse(answer.body)
+        data = parse(answer.body.removeprefix(BOM_UTF8))
     except (Wrong, Unsure):
         return facts
     first = data["errors"] if isinstance(data, dict) and isinstance(data.get("errors"), list) else None

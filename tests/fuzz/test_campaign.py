@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.fuzz.campaign import Campaign, unchanged
 from tests.fuzz.giants import giants, large_streams
+from tests.fuzz.mutations import Case
 from tests.fuzz.seeds import seeds
 
 
@@ -29,6 +32,16 @@ def test_every_reader_reads_a_recorded_answer_as_the_oracle_does(campaign: Campa
     seed = next(seed for seed in campaign.seeds if seed.name == name)
     before = campaign.figures.outcomes["read rightly"]
     campaign.try_case(unchanged(seed))
+    assert found(campaign) == []
+    refusal = name == "streams/chat_error_event"
+    assert (campaign.figures.outcomes["read rightly"] > before) is not refusal
+
+
+@pytest.mark.parametrize("name", [seed.name for seed in seeds()])
+def test_a_byte_order_mark_changes_nothing(campaign: Campaign, name: str) -> None:
+    seed = next(seed for seed in campaign.seeds if seed.name == name)
+    before = campaign.figures.outcomes["read rightly"]
+    campaign.try_case(Case(seed, replace(seed.answer, body=BOM_UTF8 + seed.answer.body), "byte order mark"))
     assert found(campaign) == []
     refusal = name == "streams/chat_error_event"
     assert (campaign.figures.outcomes["read rightly"] > before) is not refusal

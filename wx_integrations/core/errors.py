@@ -26,6 +26,7 @@ from __future__ import annotations
 import email.utils
 import math
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any
 
@@ -374,7 +375,7 @@ def _dated(headers: Mapping[str, str]) -> float | None:
 def parse_envelope(content: bytes) -> ErrorEnvelope | None:
     """Return the error body, or None when it is not one of the service's families."""
     try:
-        data = from_json(content)
+        data = from_json(content.removeprefix(BOM_UTF8))
         if not isinstance(data, dict):
             return None
         envelope = ErrorEnvelope.model_validate(data)

@@ -7,6 +7,7 @@ import binascii
 import contextlib
 import math
 import time
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 from urllib.parse import urlencode
@@ -241,7 +242,7 @@ def _read(response: httpx.Response, shape: type[IamToken] | type[PlatformToken] 
     if not response.is_success:
         raise _refusal(response)
     with contextlib.suppress(ValueError):
-        return _given(shape.model_validate_json(response.content))
+        return _given(shape.model_validate_json(response.content.removeprefix(BOM_UTF8)))
     # The body may hold a token, so no excerpt.
     raise noted(
         UnexpectedResponse(
