@@ -16,6 +16,7 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import wx_integrations
 
@@ -50,6 +51,7 @@ DATA = [
     "wx_integrations/py.typed",
 ]
 """What the package reads besides its code; a new file is named here and in pyproject.toml."""
+LOCK = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
 PAPERS = ["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md"]
 BESIDE = [
     *("tests/*.py", "tests/*.json", "tests/*.sse", "tests/*.md", "tests/*.ambr", "tests/*.txt", "tests/*.bin"),
@@ -167,6 +169,55 @@ def test_the_changelog_knows_the_version() -> None:
         heading == "## [Unreleased]" or heading.startswith(f"## [{wx_integrations.__version__}]")
         for heading in headings
     )
+
+
+# --------------------------------------------------------------------------- the lock
+
+
+def test_the_lock_is_of_these_requirements() -> None:
+    """After a change of `dependencies` or extras: `uv lock`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    [own] = [package for package in LOCK["package"] if package["name"] == "wx-integrations"]
+    locked = {
+        (row.get("marker", "").partition("'")[2].rstrip("'"), row["name"], row.get("specifier", ""))
+        for row in own["metadata"]["requires-dist"]
+    }
+    extras = project["project"]["optional-dependencies"]
+    wanted = {("", *needed(line)) for line in project["project"]["dependencies"]}
+    wanted |= {(extra, *needed(line)) for extra in extras for line in flat(extra, extras)}
+    assert locked == wanted
+    groups = {name: {needed(line) for line in lines} for name, lines in project["dependency-groups"].items()}
+    held = own["metadata"]["requires-dev"].items()
+    assert {name: {(row["name"], row.get("specifier", "")) for row in rows} for name, rows in held} == groups
+
+
+def needed(line: str) -> tuple[str, str]:
+    """Return the name and the versions of a requirement."""
+    requirement = Requirement(line)
+    return requirement.name, str(requirement.specifier)
+
+
+def flat(extra: str, extras: dict[str, list[str]]) -> list[str]:
+    """Return the requirements of an extra, with those of the extras that it takes in."""
+    lines = []
+    for line in extras[extra]:
+        requirement = Requirement(line)
+        own = requirement.name == "wx-integrations"
+        lines += [further for name in requirement.extras for further in flat(name, extras)] if own else [line]
+    return lines
+
+
+def test_the_lock_names_public_places_only() -> None:
+    sources = {next(iter(package["source"].items())) for package in LOCK["package"]}
+    assert sources == {("editable", "."), ("registry", "https://pypi.org/simple")}
+    files = [
+        file["url"]
+        for package in LOCK["package"]
+        for file in (*package.get("wheels", ()), package.get("sdist", {}))
+        if file
+    ]
+    assert files
+    assert [url for url in files if not url.startswith("https://files.pythonhosted.org/packages/")] == []
 
 
 # --------------------------------------------------------------------------- reproducible, and of use

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import unittest
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
@@ -417,6 +418,13 @@ def test_what_the_emulator_lacks_is_not_there() -> None:
         assert [client.request_raw("POST", f"/ml/v1/{path}").status_code for path in LACKING] == [404] * len(LACKING)
         tools = client.request_raw("GET", "/wx/v1-beta/utility_agent_tools").status_code
         assert (tools, watsonx.emulator.service.tools) == (403, None)
+
+
+def test_every_extra_is_in_the_table() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    rows = table("## Install")
+    assert {extra for row in rows for extra in re.findall(r"\[(\w+)\]", row[0])} | {"all", "test"} == set(extras)
+    assert "`all` is all but the last, `test` what the tests need as well" in readme.text()
 
 
 def test_options_of_the_commands_table_exist() -> None:
