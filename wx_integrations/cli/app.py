@@ -26,7 +26,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Small = Annotated[bool, typer.Option("--small", help="Use the small local model (0.2 GB instead of 1.2 GB).")]
+Small = Annotated[
+    bool, typer.Option("--small", help="Use the small local model: 0.2 GB instead of 1.2 GB, and often wrong.")
+]
 Gguf = Annotated[Path | None, typer.Option("--gguf", help="Use this GGUF file as the local chat model.")]
 Url = Annotated[str | None, typer.Option(help="The service's URL instead of WATSONX_URL.")]
 Region = Annotated[str | None, typer.Option(help="A region such as us-south or eu-de, instead of a URL.")]
