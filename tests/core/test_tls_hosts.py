@@ -1,4 +1,4 @@
-"""TLS of the ml host and of the token host, each by itself: trusted, refused once, and never a setting of the process."""
+"""TLS of the ml host and of the token host, each by itself: trusted, or refused once; nothing counts process-wide."""
 
 from __future__ import annotations
 
