@@ -17,6 +17,7 @@ from wx_integrations.core.wire.chat import (
     AssistantMessage,
     ChatRequest,
     Chunk,
+    Crypto,
     Function,
     FunctionName,
     SystemMessage,
@@ -205,7 +206,7 @@ def test_context_is_for_deployments() -> None:
 
 
 def test_crypto_is_for_models() -> None:
-    request = ChatRequest(messages=[UserMessage(content="Hi")], crypto={"key_ref": "crn:1"})
+    request = ChatRequest(messages=[UserMessage(content="Hi")], crypto=Crypto(key_ref="crn:1"))
     assert body(calls.chat(Model("m", PROJECT), request))["crypto"] == {"key_ref": "crn:1"}
     with pytest.raises(ConfigurationError, match="crypto"):
         calls.chat(DEPLOYMENT, request)

@@ -160,7 +160,7 @@ LIMITS: dict[str, tuple[list[Any], list[Any]]] = {
     "repetition_penalty": ([1.1], ["1"]),
     "length_penalty": ([0.5], ["1"]),
     "moderations": ([{"pii": {"input": {"enabled": True}}}], [True]),
-    "crypto": ([{"key_ref": "crn"}], ["crn"]),
+    "crypto": ([{"key_ref": "crn"}], ["crn", {}, {"key_ref": ""}, {"key_ref": "crn", "more": 1}]),
     "context": (["Today is Wednesday"], [1]),
 }
 
@@ -225,6 +225,26 @@ def test_only_what_was_given_goes_out() -> None:
         "input": "a",
         "parameters": {},
     }
+
+
+@pytest.mark.parametrize("stops", [["a"] * 7, ["a", "a"], "a", [1]])
+def test_a_generation_has_up_to_six_different_stop_sequences(stops: Any) -> None:
+    six = list("abcdef")
+    assert text.GenerationParameters(stop_sequences=six).to_wire() == {"stop_sequences": six}
+    assert "stop_sequences" in refusal(text.GenerationParameters, {"stop_sequences": stops})
+
+
+@pytest.mark.parametrize(
+    "shape", [text.GenerationRequest, text.EmbeddingsRequest, text.RerankRequest, text.TokenizationRequest]
+)
+@pytest.mark.parametrize("crypto", ["crn", {}, {"key_ref": ""}, {"key_ref": "crn", "more": 1}])
+def test_a_key_is_named_by_its_reference(shape: type[BaseModel], crypto: Any) -> None:
+    good: dict[str, Any] = {"input": "a", "inputs": ["a"], "query": "a", "crypto": {"key_ref": "crn"}}
+    if shape is text.RerankRequest:
+        good["inputs"] = [{"text": "a"}]
+    fitting = {name: value for name, value in good.items() if name in shape.model_fields}
+    assert shape.model_validate(fitting).model_dump(exclude_none=True) == fitting
+    assert "crypto" in refusal(shape, {**fitting, "crypto": crypto})
 
 
 def test_what_the_caller_gave_is_left_alone() -> None:

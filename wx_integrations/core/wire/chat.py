@@ -13,6 +13,13 @@ from wx_integrations.core.wire.shapes import Received, Sent
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 JsonObject = dict[str, JsonValue]
 
+
+class Crypto(Sent):
+    """The key that prompts and answers are encrypted with at rest."""
+
+    key_ref: NonEmpty
+
+
 # --------------------------------------------------------------------------- content parts
 
 
@@ -242,7 +249,7 @@ class ChatParameters(Sent):
     moderations: JsonObject | None = None
     context: str | None = None
     """Text for a deployed prompt template; deployments only."""
-    crypto: JsonObject | None = None
+    crypto: Crypto | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -6,9 +6,9 @@ rerank", "Text tokenization" and "Foundation model specs".
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from wx_integrations.core.wire.chat import JsonObject, SystemDetails
+from wx_integrations.core.wire.chat import Crypto, JsonObject, SystemDetails
 from wx_integrations.core.wire.shapes import Received, Sent
 
 # --------------------------------------------------------------------------- generation
@@ -51,13 +51,20 @@ class GenerationParameters(Sent):
     typical_p: float | None = None
     """Deployments only."""
 
+    @field_validator("stop_sequences")
+    @classmethod
+    def _unique(cls, stops: list[str] | None) -> list[str] | None:
+        if stops is not None and len(set(stops)) != len(stops):
+            raise ValueError("must hold unique sequences")
+        return stops
+
 
 class GenerationRequest(Sent):
     input: str | None = None
     """Needed by models; a deployed prompt template may do without."""
     parameters: GenerationParameters | None = None
     moderations: JsonObject | None = None
-    crypto: JsonObject | None = None
+    crypto: Crypto | None = None
 
 
 class GenerationResult(Received):
@@ -97,7 +104,7 @@ class EmbeddingParameters(Sent):
 class EmbeddingsRequest(Sent):
     inputs: Annotated[list[str], Field(min_length=1, max_length=1000)]
     parameters: EmbeddingParameters | None = None
-    crypto: JsonObject | None = None
+    crypto: Crypto | None = None
 
 
 class Embedding(Received):
@@ -136,7 +143,7 @@ class RerankRequest(Sent):
     query: str
     inputs: Annotated[list[Passage], Field(max_length=1000)]
     parameters: RerankParameters | None = None
-    crypto: JsonObject | None = None
+    crypto: Crypto | None = None
 
 
 class RankedPassage(Received):
@@ -166,7 +173,7 @@ class TokenizationParameters(Sent):
 class TokenizationRequest(Sent):
     input: str
     parameters: TokenizationParameters | None = None
-    crypto: JsonObject | None = None
+    crypto: Crypto | None = None
 
 
 class TokenizationResult(Received):
