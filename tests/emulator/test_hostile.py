@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.emulator.lab import CHAT_MODEL, EMBEDDING_MODEL, PROJECT, RERANK_MODEL, TEXT_MODEL, WEATHER, Lab
@@ -82,6 +82,7 @@ def test_any_bytes(path: str, strict: bool) -> None:
 
 
 @pytest.mark.parametrize("strict", [True, False])
+@settings(deadline=None)
 @given(data=st.data())
 def test_good_bodies_with_one_field_gone_wrong(strict: bool, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(GOOD)))
@@ -112,6 +113,7 @@ def test_deep_nesting(strict: bool, depth: int) -> None:
     assert answered(reply) == 400
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20), st.sampled_from(["GET", "POST", "PUT", "DELETE", "X"]))
 def test_any_path_and_query(path: str, query: str, method: str) -> None:
     lab = Lab()

@@ -134,7 +134,8 @@ def test_deployed_prompts_fill_their_template() -> None:
 
 def test_input_is_needed_without_a_template() -> None:
     error = error_of(Lab().post(GENERATION, {"model_id": TEXT_MODEL, "project_id": PROJECT}))
-    assert error["target"]["name"] == "input"
+    assert error["code"] == "json_validation_error"
+    assert error["message"].endswith("'input' cannot be missing or empty in the request body")
 
 
 # --------------------------------------------------------------------------- embeddings

@@ -24,7 +24,7 @@ from wx_integrations.emulator.hosts import place_of
 from wx_integrations.emulator.journal import Entry, Journal, Watched
 from wx_integrations.emulator.refusals import Refused, reply_to, wrong_place
 from wx_integrations.emulator.service import Deployed, Framing, Ids, Pacing, Route, Service, Visit
-from wx_integrations.emulator.tokens import TokenOffice
+from wx_integrations.emulator.tokens import TokenOffice, invalid_token
 from wx_integrations.emulator.tools import routes as tool_routes
 from wx_integrations.emulator.tools.toolbox import Toolbox
 
@@ -38,7 +38,7 @@ ROUTES: tuple[Route, ...] = (
     *projects.ROUTES,
     *tool_routes.ROUTES,
 )
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TRACE = "X-Global-Transaction-Id"
 
 
@@ -129,7 +129,7 @@ class Emulator:
     def _serve(self, visit: Visit) -> Reply:
         try:
             if visit.route.token:
-                visit.service.office.admit(visit.request.header("authorization"))
+                admit(visit)
             check_version(visit)
             return visit.route.serve(visit)
         except Refusal as refusal:
@@ -145,6 +145,19 @@ class Emulator:
         headers = {"date": date, "x-global-transaction-id": trace, "x-request-id": trace, **reply.headers}
         body = reply.body if isinstance(reply.body, bytes) else Watched(reply.body, entry)
         return replace(reply, headers=headers, body=body)
+
+
+def admit(visit: Visit) -> None:
+    """Let a request in that carries a good token.
+
+    Raises:
+        Refused: it carries none, a stale one, or one that this host does not take.
+    """
+    header = visit.request.header("authorization")
+    software = place_of(visit.request.host) == "software"
+    if visit.service.strict and not software and (header or "").startswith("ZenApiKey "):
+        raise invalid_token("ZenApiKey is for Cloud Pak for Data")
+    visit.service.office.admit(header)
 
 
 def check_version(visit: Visit) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from wx_integrations.core.wire.shapes import SentT
 from wx_integrations.emulator.refusals import Refused
 from wx_integrations.emulator.service import Visit
 
+ShapeT = TypeVar("ShapeT", bound=BaseModel)
 DEPTH = 256
 _TYPE_ERRORS = ("_type", "_parsing", "model_attributes_type", "union_tag_not_found")
 
@@ -53,7 +53,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def validate(visit: Visit, shape: type[SentT], data: Mapping[str, Any], where: str = "") -> SentT:
+def validate(visit: Visit, shape: type[ShapeT], data: Mapping[str, Any], where: str = "") -> ShapeT:
     """Return data as a shape; unknown fields are refused when strict and dropped when lenient.
 
     Args:

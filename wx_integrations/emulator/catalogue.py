@@ -63,6 +63,9 @@ def spec(card: ModelCard) -> dict[str, Any]:
 def specs(visit: Visit) -> Reply:
     """Return one page of the models that pass the filters."""
     query = visit.request.query
+    if query.get("tech_preview", "false") not in ("true", "false"):
+        message = "Invalid request: `tech_preview` must be true or false"
+        raise Refused(400, "invalid_input_argument", message, target=("parameter", "tech_preview"))
     chosen = [spec(card) for card in _offered(visit) if _passes(visit, card, query.get("filters"))]
     return _page(visit, chosen, lambda item: str(item["model_id"]))
 
@@ -112,7 +115,9 @@ def _passes(visit: Visit, card: ModelCard, filters: str | None) -> bool:
         return True
     if not FILTERS.fullmatch(filters) or len(filters) > 1000:
         raise _bad_filters("does not have the form term,term:and")
-    terms, _, mode = filters.partition(":")
+    terms, _, mode = filters.rpartition(":")
+    if mode not in ("and", "or"):
+        terms = filters
     results = [_holds(visit, card, term) for term in terms.split(",")]
     return all(results) if mode == "and" else any(results)
 

@@ -6,12 +6,16 @@ Source: watsonx.ai API reference, "Deployments".
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from wx_integrations.emulator.exchange import Reply, json_reply
 from wx_integrations.emulator.opening import check_scope, deployed_as
+from wx_integrations.emulator.refusals import Refused
 from wx_integrations.emulator.service import Deployed, Route, Visit
+
+_STATES = ("initializing", "updating", "ready", "failed")
 
 
 def describe(visit: Visit) -> Reply:
@@ -24,10 +28,21 @@ def describe(visit: Visit) -> Reply:
 def list_all(visit: Visit) -> Reply:
     """List the configured deployments."""
     _check_scope(visit)
+    query = visit.request.query
+    if query.get("state", "ready") not in _STATES:
+        message = f"Invalid request: `state` must be one of {', '.join(_STATES)}"
+        raise Refused(400, "invalid_input_argument", message, target=("parameter", "state"))
     known = visit.service.deployments or {}
-    rows = [_shown(visit, name, deployed) for name, deployed in known.items()]
+    rows = [_shown(visit, name, deployed) for name, deployed in known.items() if _is_asked_for(name, query)]
     base = visit.request.url.partition("?")[0]
     return json_reply(200, {"limit": 100, "first": {"href": base}, "resources": rows})
+
+
+def _is_asked_for(name: str, query: Mapping[str, str]) -> bool:
+    """Whether a deployment, which is always ready, fits the filters."""
+    serving_name = None if _is_id(name) else name
+    fits = query.get("name", name) == name and query.get("serving_name", serving_name) == serving_name
+    return fits and query.get("state", "ready") == "ready"
 
 
 def _check_scope(visit: Visit) -> None:

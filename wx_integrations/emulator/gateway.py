@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wx_integrations.core.wire.chat import ChatRequest
+from wx_integrations.core.wire.chat import ChatRequest, ControlMessage, Message, UserMessage, VideoPart
 from wx_integrations.core.wire.shapes import SentT
 from wx_integrations.core.wire.text import GenerationParameters
 from wx_integrations.emulator import render
@@ -42,6 +42,7 @@ _CHAT_FIELDS = (
 
 def _open(visit: Visit, shape: type[SentT], function: str) -> tuple[ModelCard, SentT]:
     request = validate(visit, shape, read_object(visit))
+    check_project(visit)
     name = getattr(request, "model", "")
     card = visit.service.card(name)
     if card is None:
@@ -54,12 +55,28 @@ def _open(visit: Visit, shape: type[SentT], function: str) -> tuple[ModelCard, S
     return card, request
 
 
+def check_project(visit: Visit) -> None:
+    """Check the project or the space that a header may name.
+
+    Raises:
+        Refused: it does not exist; the words are recorded (https://github.com/IBM/watsonx-ai-samples/issues/90).
+    """
+    known = visit.service.projects
+    for header, name in (("x-ibm-project-id", "project_id"), ("x-ibm-space-id", "space_id")):
+        value = visit.request.header(header)
+        if value is not None and known is not None and value not in known:
+            message = f"{name} {value} is not associated with a WML instance"
+            raise Refused(403, "no_associated_service_instance_error", message)
+
+
 # --------------------------------------------------------------------------- chat
 
 
 def chat(visit: Visit) -> Reply:
     """Answer a conversation, whole or streamed as the body says."""
     card, request = _open(visit, GatewayChat, "text_chat")
+    if visit.service.strict:
+        check_messages(request.messages)
     asked = _translated(request)
     check_senses(card, asked)
     pieces = [visit.service.brain.chat(card.model_id, asked, choice) for choice in range(asked.n or 1)]
@@ -88,6 +105,22 @@ def _translated(request: GatewayChat) -> ChatRequest:
     choice = request.tool_choice
     update["tool_choice_option" if isinstance(choice, str) else "tool_choice"] = choice
     return ChatRequest.model_construct(**update)
+
+
+def check_messages(messages: Sequence[Message]) -> None:
+    """Check that a conversation has no role and no part that only `/ml/v1` knows.
+
+    Raises:
+        Refused: names the first one.
+    """
+    for index, message in enumerate(messages):
+        if isinstance(message, ControlMessage):
+            raise Refused(400, "json_validation_error", f"Invalid request: `messages[{index}]`: no role `control`")
+        parts = message.content if isinstance(message, UserMessage) and isinstance(message.content, list) else []
+        for place, part in enumerate(parts):
+            if isinstance(part, VideoPart):
+                where = f"messages[{index}].content[{place}]"
+                raise Refused(400, "json_validation_error", f"Invalid request: `{where}`: no part `video_url`")
 
 
 def _one_call(pieces: Iterator[Piece]) -> Iterator[Piece]:
@@ -257,7 +290,10 @@ def _frames(
 def embeddings(visit: Visit) -> Reply:
     """Embed texts."""
     card, request = _open(visit, GatewayEmbeddings, "embedding")
-    texts = [request.input] if isinstance(request.input, str) else list(request.input)
+    given = [request.input] if isinstance(request.input, str) else request.input
+    texts = [text for text in given if isinstance(text, str)]
+    if len(texts) != len(given):
+        raise Refused(400, "unsupported_parameter", "`input`: token ids are not emulated")
     if not texts:
         raise Refused(400, "invalid_request", "`input` must not be empty")
     embedded = visit.service.brain.embed(card.model_id, texts, None)

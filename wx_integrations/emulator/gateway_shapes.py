@@ -74,7 +74,7 @@ class GatewayCompletion(GatewayParameters):
 
 class GatewayEmbeddings(Sent):
     model: NonEmpty
-    input: str | list[str]
+    input: str | list[str] | list[int] | list[list[int]]
     dimensions: Annotated[int, Field(ge=1)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None

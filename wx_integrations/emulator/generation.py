@@ -15,7 +15,7 @@ from wx_integrations.emulator import render
 from wx_integrations.emulator.bodies import validate
 from wx_integrations.emulator.brain import Finish, Piece, Refusal, Text, Token
 from wx_integrations.emulator.exchange import Frame, Reply, json_reply
-from wx_integrations.emulator.moderation import WARNING, Moderation, by_sentence, report, starred
+from wx_integrations.emulator.moderation import WARNING, Moderation, by_sentence, read_moderation, report, starred
 from wx_integrations.emulator.opening import SSE, Opened, lifecycle_warnings, open_body, whole
 from wx_integrations.emulator.refusals import Refused
 from wx_integrations.emulator.service import Route, Visit
@@ -73,7 +73,7 @@ def _read(visit: Visit) -> tuple[Opened, str, GenerationParameters, Moderation]:
     request = validate(visit, GenerationRequest, opened.rest)
     parameters = request.parameters or GenerationParameters()
     deployed = opened.deployed
-    moderation = Moderation(request.moderations)
+    moderation = read_moderation(visit, request.moderations)
     for name in ("prompt_variables", "typical_p"):
         if deployed is None and getattr(parameters, name) is not None:
             raise _refused(f"`parameters.{name}` is for deployments only", f"parameters.{name}")
@@ -84,10 +84,10 @@ def _read(visit: Visit) -> tuple[Opened, str, GenerationParameters, Moderation]:
         raise _refused(f"`{name}`: token details need generated_tokens or input_tokens", name)
     if deployed is not None and deployed.template is not None:
         return opened, _filled(deployed.template, parameters), parameters, moderation
-    if request.input is None:
-        raise Refused(
-            400, "invalid_request_entity", "Invalid request: `input` is a required field", target=("field", "input")
-        )
+    if not request.input:
+        # The words are the service's (https://github.com/BerriAI/litellm/issues/16010).
+        message = "Json document validation error: 'input' cannot be missing or empty in the request body"
+        raise Refused(400, "json_validation_error", message)
     return opened, request.input, parameters, moderation
 
 

@@ -20,7 +20,7 @@ from wx_integrations.emulator import render
 from wx_integrations.emulator.bodies import validate
 from wx_integrations.emulator.brain import ModelCard, Piece
 from wx_integrations.emulator.exchange import Reply, json_reply
-from wx_integrations.emulator.moderation import WARNING, Moderation, by_sentence, chat_report
+from wx_integrations.emulator.moderation import WARNING, Moderation, by_sentence, chat_report, read_moderation
 from wx_integrations.emulator.opening import SSE, Opened, can, lifecycle_warnings, open_body, whole
 from wx_integrations.emulator.refusals import Refused
 from wx_integrations.emulator.service import (
@@ -29,6 +29,7 @@ from wx_integrations.emulator.service import (
     Visit,
 )
 from wx_integrations.emulator.streams import Events, Primed
+from wx_integrations.emulator.tool_schemas import check_tools
 from wx_integrations.emulator.tooluse import text_of
 
 TIME_LIMIT = 600_000
@@ -41,7 +42,7 @@ def chat(visit: Visit) -> Reply:
     """Answer a conversation."""
     opened, request = _read_chat(visit)
     head = _head(visit, opened, "chatcmpl-", _chat_warnings(request))
-    moderation = Moderation(request.moderations)
+    moderation = read_moderation(visit, request.moderations)
     refused = blocked(visit, head, request, moderation)
     if refused is not None:
         return json_reply(200, {**refused, "object": "chat.completion", "choices": []})
@@ -54,7 +55,7 @@ def chat_stream(visit: Visit) -> Reply:
     """Answer a conversation as a stream."""
     opened, request = _read_chat(visit)
     head = _head(visit, opened, "chatcmpl-", _chat_warnings(request))
-    moderation = Moderation(request.moderations)
+    moderation = read_moderation(visit, request.moderations)
     refused = blocked(visit, head, request, moderation)
     if refused is not None:
         return Reply(200, SSE, iter([Events(visit.service.pacing).message(refused)]))
@@ -96,6 +97,8 @@ def _read_chat(visit: Visit) -> tuple[Opened, ChatRequest]:
             400, "json_validation_error", "Invalid request: role `developer` is not known", target=("field", "messages")
         )
     check_senses(opened.card, request)
+    if visit.service.strict:
+        check_tools(request.tools or [])
     return opened, _templated(opened.deployed, request)
 
 

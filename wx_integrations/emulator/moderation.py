@@ -15,8 +15,10 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from wx_integrations.core.wire.chat import JsonObject
+from wx_integrations.core.wire.shapes import Received, Sent
+from wx_integrations.emulator.bodies import validate
 from wx_integrations.emulator.brain import Piece, Text
-from wx_integrations.emulator.refusals import Refused
+from wx_integrations.emulator.service import Visit
 
 Side = Literal["input", "output"]
 BLOCKED = (
@@ -49,19 +51,54 @@ class Found:
     masked: bool
 
 
-class Moderation:
-    """What one request wants moderated.
+class Switch(Received):
+    enabled: bool | None = None
+    threshold: float | None = None
+
+
+class Mask(Received):
+    remove_entity_value: bool | None = None
+
+
+class Detector(Received):
+    """How one detector is set; further keys are allowed."""
+
+    input: Switch | None = None
+    output: Switch | None = None
+    mask: Mask | None = None
+
+
+class TextRange(Received):
+    """Start inclusive, end exclusive."""
+
+    start: int
+    end: int
+
+
+class Wishes(Sent):
+    """The `moderations` of a request."""
+
+    hap: Detector | None = None
+    pii: Detector | None = None
+    granite_guardian: Detector | None = None
+    input_ranges: list[TextRange] | None = None
+
+
+def read_moderation(visit: Visit, wishes: JsonObject | None) -> Moderation:
+    """Return what a request wants moderated.
 
     Raises:
-        Refused: a detector is not known.
+        Refused: a detector is not known, or set to what it does not have.
     """
+    validate(visit, Wishes, wishes or {}, "moderations")
+    return Moderation(wishes)
+
+
+class Moderation:
+    """What one request wants moderated."""
 
     def __init__(self, wishes: JsonObject | None) -> None:
         self._wishes = wishes or {}
-        for name in self._wishes:
-            if name not in _PATTERNS and name != "input_ranges":
-                message = f"Invalid request: `moderations.{name}` is not a known field"
-                raise Refused(400, "json_validation_error", message, target=("field", f"moderations.{name}"))
 
     def watches(self, side: Side) -> bool:
         """Whether any detector is on for a side."""

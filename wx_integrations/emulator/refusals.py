@@ -91,7 +91,7 @@ def _tools(refusal: Refusal, trace: str, anchor: str) -> Any:
         "error": text,
         "reason": text,
         "message": message,
-        "description": refusal.message,
+        "description": "jwt expired" if refusal.code == "authentication_token_expired" else refusal.message,
     }
 
 

@@ -63,13 +63,13 @@ def _iam_token(token: Token) -> dict[str, Any]:
 
 def authorize(visit: Visit) -> Reply:
     """Exchange a user name with a password or an API key at Cloud Pak for Data."""
-    given = _object(visit)
+    given = _texts(visit, "username", "password", "api_key", "account_id")
     secrets = [given[name] for name in ("password", "api_key") if given.get(name)]
     if not given.get("username") or len(secrets) != 1:
         raise Refused(400, "400", "Give username and exactly one of password and api_key")
     if not visit.service.office.knows(secrets[0]):
         raise Refused(401, "401", "Username or password is wrong")
-    token = visit.service.office.issue(str(given["username"]))
+    token = visit.service.office.issue(given["username"])
     return json_reply(200, {"_messageCode_": "200", "message": "Success", "token": token.text})
 
 
@@ -95,19 +95,28 @@ def validate(visit: Visit) -> Reply:
 
 def platform_token(visit: Visit) -> Reply:
     """Exchange an API key on AWS and GovCloud."""
-    key = _object(visit).get("apikey")
-    if not isinstance(key, str) or not visit.service.office.knows(key):
+    if not visit.service.office.knows(_texts(visit, "apikey").get("apikey")):
         raise Refused(401, "401", "The API key is not valid")
     return json_reply(200, {"token": visit.service.office.issue("key").text})
 
 
-def _object(visit: Visit) -> dict[str, Any]:
+def _texts(visit: Visit, *known: str) -> dict[str, str]:
+    """Return the body, an object of texts; names that are not known are refused when strict.
+
+    Raises:
+        Refused: it is none.
+    """
     try:
         data = json.loads(visit.request.body)
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         raise Refused(400, "400", "The body must be a JSON object")
+    for name, value in data.items():
+        if name in known and not isinstance(value, str):
+            raise Refused(400, "400", f"{name} must be a text")
+        if name not in known and visit.service.strict:
+            raise Refused(400, "400", f"{name[:80]} is not a known field")
     return data
 
 

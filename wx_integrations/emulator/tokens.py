@@ -104,24 +104,26 @@ class TokenOffice:
         scheme, _, credentials = (authorization or "").strip().partition(" ")
         credentials = credentials.strip()
         if not credentials:
-            raise _invalid("Missing Authorization header" if not authorization else "Malformed Authorization header")
+            raise invalid_token(
+                "Missing Authorization header" if not authorization else "Malformed Authorization header"
+            )
         if scheme == "ZenApiKey":
             return self._admit_zen(credentials)
         if scheme in ("Bearer", "Basic"):
             return self._admit_token(credentials)
-        raise _invalid(f"Authorization scheme {scheme!r} is not supported")
+        raise invalid_token(f"Authorization scheme {scheme!r} is not supported")
 
     def _admit_zen(self, credentials: str) -> None:
         try:
             user, _, key = base64.b64decode(credentials, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
-            raise _invalid("ZenApiKey is not the base64 of username:api_key") from None
+            raise invalid_token("ZenApiKey is not the base64 of username:api_key") from None
         if not user or not self.knows(key):
-            raise _invalid("ZenApiKey is not known")
+            raise invalid_token("ZenApiKey is not known")
 
     def _admit_token(self, text: str) -> None:
         if _digest(text) in self._revoked:
-            raise _invalid("Failed to parse and verify token")
+            raise invalid_token("Failed to parse and verify token")
         claims = _claims(text)
         own = claims is not None and self._is_own(text)
         if claims is not None and self._is_stale(claims, own=own):
@@ -131,7 +133,7 @@ class TokenOffice:
                 "Failed to authenticate the request due to an expired token",
             )
         if not (own or self.any_token or text in self.tokens):
-            raise _invalid("Failed to parse and verify token")
+            raise invalid_token("Failed to parse and verify token")
 
     def _is_stale(self, claims: dict[str, Any], *, own: bool) -> bool:
         expires = claims.get("exp")
@@ -151,7 +153,8 @@ class TokenOffice:
         return hmac.compare_digest(expected.encode(), signature.encode())
 
 
-def _invalid(why: str) -> Refused:
+def invalid_token(why: str) -> Refused:
+    """Return the refusal of a token that is no good, in the recorded words."""
     message = f"Failed to authenticate the request due to invalid token: {why}"
     return Refused(401, "authentication_token_not_valid", message)
 
