@@ -97,12 +97,48 @@ def headings() -> list[str]:
 # --------------------------------------------------------------------------- figures
 
 
+SHOWN = (
+    ("Import, in a new process", "CPU ms", "import, CPU ms"),
+    ("From the start of the process to the first answer, over TLS", "wall ms", "start to first answer, ms"),
+    ("Construction", "requests", "requests to make an object"),
+    ("One question after another", "CPU / raw", "a question"),
+    ("100 questions at a time, in coroutines; the service takes 100 ms", "CPU / raw", "a question of 100 at a time"),
+    ("A stream of 10,000 events", "CPU / raw", "an event of a stream"),
+    ("5,000 texts, 768 dimensions", "CPU / raw", "an embedding"),
+    ("A ranking of 1,000 passages", "CPU / raw", "a ranking"),
+)
+"""What of the results the README shows: the table's title, its column, and what the README calls it."""
+_LEFT_OUT = ("raw httpx", "no-op model")
+
+
 def benchmarks() -> str:
-    """Return what the benchmarks say about themselves for the README."""
+    """Return the figures of the benchmarks' results that the README shows."""
     if not RESULTS.exists():
         return "Not measured yet: `python -m benchmarks` measures, `python -m tests.readme --write` fills this in.\n"
-    summary = re.search(r"<!-- readme:begin -->\n(.*?)<!-- readme:end -->", RESULTS.read_text("utf-8"), re.DOTALL)
-    return summary[1] if summary else "See [the results](benchmarks/RESULTS.md).\n"
+    return shown_of(RESULTS.read_text("utf-8"))
+
+
+def shown_of(results: str) -> str:
+    """Return a table of a page of results: a row a client, a column a task; what was not measured is left out."""
+    columns: dict[str, dict[str, str]] = {}
+    for title, column, name in SHOWN:
+        chapter = results.partition(f"### {title}\n")[2].partition("\n#")[0]
+        lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in chapter.splitlines() if line[:1] == "|"]
+        if lines and column in lines[0]:
+            place = lines[0].index(column)
+            columns[name] = {row[0]: row[place].partition(" [")[0] for row in lines[2:]}
+    clients = list(dict.fromkeys(client for cells in columns.values() for client in cells))
+    clients = [client for client in clients if not client.endswith(_LEFT_OUT)]
+    rows = [["", *columns], ["---"] * (len(columns) + 1)]
+    rows += [[client, *(cells.get(client) or "-" for cells in columns.values())] for client in clients]
+    made = re.search(r"^Made by .*? on ([\d-]+)", results, re.MULTILINE)
+    when = f" of {made[1]}" if made else ""
+    note = (
+        f"From the [results](benchmarks/RESULTS.md){when}, medians of several rounds; how they were measured, and on "
+        "what, is there too.\nWhere no unit is given it is CPU time as a multiple of what raw `httpx` takes for the "
+        "same.\n\n"
+    )
+    return note + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def traffic() -> str:

@@ -24,6 +24,8 @@ from packaging.requirements import Requirement
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
+from benchmarks.readings import COLUMNS
+from benchmarks.tasks import TASKS
 from tests import readme
 from tests.readme import ROOT, Block, blocks, quoted, table
 from wx_integrations import Client, Connection, RetryPolicy, WatsonxError
@@ -451,6 +453,44 @@ def test_links_lead_somewhere() -> None:
             assert target[1:] in readme.headings(), target
         elif not target.startswith("https://"):
             assert (ROOT / target).exists(), target
+
+
+PAGE = """# What it costs
+Made by `python -m benchmarks` on 2026-11-20 from commit `abc`.
+### Import, in a new process
+
+| | CPU ms | CPU / raw | modules |
+|---|---|---|---|
+| raw httpx | 100 | 1.00 | 9 |
+| LangChain's no-op model | 900 | 9.00 | 9 |
+| **wx_integrations.langchain** | 950 | 9.50 [9.40..9.60] | 12 |
+| langchain-ibm | 2700 | 27.00 | 99 |
+
+### One question after another
+
+| | CPU us/call | CPU / raw |
+|---|---|---|
+| raw httpx | 500 | 1.00 |
+| **wx_integrations.langchain** | 900 | 1.80 [1.70..1.90] |
+
+note
+"""
+
+
+def test_figures_of_a_page_of_results() -> None:
+    made = readme.shown_of(PAGE)
+    assert "results](benchmarks/RESULTS.md) of 2026-11-20, medians" in made
+    assert made.splitlines()[-4:] == [
+        "|  | import, CPU ms | a question |",
+        "| --- | --- | --- |",
+        "| **wx_integrations.langchain** | 950 | 1.80 |",
+        "| langchain-ibm | 2700 | - |",
+    ]
+
+
+def test_the_figures_shown_are_figures_that_benchmarks_make() -> None:
+    headings = {task.title: [COLUMNS[name].heading for name in task.columns] for task in TASKS.values()}
+    assert [(title, column) for title, column, _ in readme.SHOWN if column not in headings.get(title, ())] == []
 
 
 def test_figures_are_those_that_were_measured() -> None:
