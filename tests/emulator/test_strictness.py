@@ -71,20 +71,6 @@ def test_lenient_drops_unknown_fields_at_several_depths_and_keeps_the_rest() -> 
         ({"messages": [{"role": "tool", "content": "x"}]}, "invalid_request_entity", "messages[0].tool_call_id"),
         ({"messages": [{"role": "developer", "content": "x"}]}, "json_validation_error", "messages"),
         ({"messages": [{"role": "system", "content": ["x"]}]}, "json_type_error", "messages[0].content"),
-        ({"temperature": 2.1}, "json_validation_error", "temperature"),
-        ({"temperature": "0"}, "json_type_error", "temperature"),
-        ({"top_p": 0}, "json_validation_error", "top_p"),
-        ({"top_p": 1.5}, "json_validation_error", "top_p"),
-        ({"frequency_penalty": -3}, "json_validation_error", "frequency_penalty"),
-        ({"top_logprobs": 21, "logprobs": True}, "json_validation_error", "top_logprobs"),
-        ({"stop": ["a", "b", "c", "d", "e"]}, "json_validation_error", "stop"),
-        ({"stop": "a"}, "json_type_error", "stop"),
-        ({"max_tokens": -1}, "json_validation_error", "max_tokens"),
-        ({"max_tokens": 1.5}, "json_type_error", "max_tokens"),
-        ({"n": 0}, "json_validation_error", "n"),
-        ({"tools": []}, "json_validation_error", "tools"),
-        ({"tool_choice_option": "any"}, "json_validation_error", "tool_choice_option"),
-        ({"reasoning_effort": "extreme"}, "json_validation_error", "reasoning_effort"),
         ({"context": "x"}, "json_validation_error", "context"),
     ],
 )
@@ -102,11 +88,6 @@ def test_tool_choice_and_option_exclude_each_other() -> None:
 def test_tool_choice_must_name_a_tool() -> None:
     choice = {"type": "function", "function": {"name": "other"}}
     assert error_of(_with({"tools": [WEATHER], "tool_choice": choice}))["code"] == "invalid_request_entity"
-
-
-@pytest.mark.parametrize("value", [0, 2, 1])
-def test_bounds_that_the_reference_itself_uses_are_inclusive(value: float) -> None:
-    assert Lab().chat(temperature=value, top_p=1, frequency_penalty=2.0, presence_penalty=-2).status == 200
 
 
 @pytest.mark.parametrize(
@@ -211,33 +192,15 @@ def test_deployments_refuse_what_the_deployment_says(field: str) -> None:
         assert Lab(strict=False).post(path, body).status == 200
 
 
-@pytest.mark.parametrize(
-    ("parameters", "name"),
-    [
-        ({"random_seed": 0}, "parameters.random_seed"),
-        ({"top_k": 101}, "parameters.top_k"),
-        ({"repetition_penalty": 0.5}, "parameters.repetition_penalty"),
-        ({"stop_sequences": ["a"] * 7}, "parameters.stop_sequences"),
-        ({"length_penalty": {"decay_factor": 1}}, "parameters.length_penalty.decay_factor"),
-        ({"truncate_input_tokens": 0}, "parameters.truncate_input_tokens"),
-        ({"prompt_variables": {"a": "b"}}, "parameters.prompt_variables"),
-        ({"typical_p": 0.5}, "parameters.typical_p"),
-        ({"return_options": {"top_n_tokens": 2}}, "parameters.return_options"),
-        ({"max_tokens": 3}, "parameters.max_tokens"),
-    ],
-)
-def test_generation_parameters(parameters: dict[str, Any], name: str) -> None:
-    body = {"model_id": TEXT_MODEL, "project_id": PROJECT, "input": "x", "parameters": parameters}
+def test_names_of_other_operations_are_not_known() -> None:
+    body = {"model_id": TEXT_MODEL, "project_id": PROJECT, "input": "x", "parameters": {"max_tokens": 3}}
     error = error_of(Lab().post("/ml/v1/text/generation", body))
-    assert (error["status"], error["target"]["name"]) == (400, name)
+    assert (error["status"], error["target"]["name"]) == (400, "parameters.max_tokens")
 
 
-def test_limits_of_batches() -> None:
-    lab = Lab()
-    many = {"model_id": EMBEDDING_MODEL, "project_id": PROJECT, "inputs": ["x"] * 1001}
-    assert error_of(lab.post("/ml/v1/text/embeddings", many))["target"]["name"] == "inputs"
+def test_no_passages_have_no_order() -> None:
     none = {"model_id": RERANK_MODEL, "project_id": PROJECT, "query": "x", "inputs": []}
-    assert data_of(lab.post("/ml/v1/text/rerank", none))["results"] == []
+    assert data_of(Lab().post("/ml/v1/text/rerank", none))["results"] == []
 
 
 def test_a_schema_that_cannot_be_filled_is_refused() -> None:

@@ -131,9 +131,7 @@ MEANT: dict[Call, list[Refusal]] = {
     (SDK, "unknown_model_unchecked"): BAD_MODEL,
     (LANGCHAIN, "unknown_model_unchecked"): BAD_MODEL,
     (LITELLM, "unknown_model"): BAD_MODEL,
-    (LITELLM, "generate_without_template"): refused_by(
-        400, "invalid_request_entity", "/ml/v1/text/generation", target="input"
-    ),
+    (LITELLM, "generate_without_template"): refused_by(400, "json_validation_error", "/ml/v1/text/generation"),
 }
 """What is refused by the lenient emulator too: the calls that are about trouble, and one that sends no prompt."""
 
