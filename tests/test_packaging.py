@@ -52,7 +52,7 @@ DATA = [
 ]
 """What the package reads besides its code; a new file is named here and in pyproject.toml."""
 LOCK = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
-PAPERS = ["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md"]
+PAPERS = ["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "uv.lock"]
 BESIDE = [
     *("tests/*.py", "tests/*.json", "tests/*.sse", "tests/*.md", "tests/*.ambr", "tests/*.txt", "tests/*.bin"),
     *("notebooks/*.ipynb", "notebooks/*.json", "notebooks/*.md", "notebooks/*.png"),
