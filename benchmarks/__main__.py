@@ -62,6 +62,7 @@ def _run(race: Race, results: Results, tasks: list[Task], *, save: bool) -> None
     """Run tasks, print their tables, and keep what was read."""
     began = time.monotonic()
     for task in tasks:
+        print(f"{(time.monotonic() - began) / 60:5.1f} min {task.name}", file=sys.stderr, flush=True)
         rounds = race.run(task)
         results.facts["minutes"] = round((time.monotonic() - began) / 60)
         results.add(task.name, rounds, save=save)

@@ -92,18 +92,18 @@ class Race:
         self.workers: dict[str, Worker] = {}
 
     def run(self, task: Task) -> list[dict[str, Reading]]:
-        """Return the readings of each round by contender; who failed in the warm-up is not asked again."""
+        """Return the readings of each round by contender; who failed once is not asked again."""
         names = task.contenders(self.only)
         found: list[dict[str, Reading]] = []
         failed: dict[str, Reading] = {}
         rounds = min(self.rounds, task.rounds)
         if self.quick and (task.fresh or task.loop in cold.LOOPS):
             rounds = 1
-        for number in range(-1, rounds):  # the first is the warm-up
+        for number in range(0 if task.fresh else -1, rounds):  # the first is the warm-up; new processes need none
             readings: dict[str, Reading] = {}
-            places = [name for name in names if name not in failed]
-            turn = number % max(1, len(places))
-            for name in places[turn:] + places[:turn]:
+            present = [name for name in names if name not in failed and self.takes_part(task, name, number)]
+            turn = number % max(1, len(present))
+            for name in present[turn:] + present[:turn]:
                 reading = self.turn(task, name, patient=number >= 0 and not self.quick)
                 if "error" in reading:
                     print(f"{task.name}: {name} failed\n{reading['error']}", file=sys.stderr, flush=True)
@@ -112,6 +112,10 @@ class Race:
             if number >= 0:
                 found.append(readings | failed)
         return found
+
+    def takes_part(self, task: Task, name: str, number: int) -> bool:
+        """Return whether a contender runs in a round; costly ones do in two."""
+        return name not in task.costly or (number in (0, 1) and not self.quick)
 
     def turn(self, task: Task, name: str, *, patient: bool) -> Reading:
         """Return a contender's reading, the quietest of some if the machine is busy."""

@@ -13,6 +13,8 @@ CPU = ("cpu", "cpu/raw", "cpu/floor", "wall")
 MEMORY = ("cpu", "cpu/raw", "wall/raw", "peak", "peak/raw", "rise", "rise/raw")
 LATE = ("first", "late", "latest")
 HELD = "The longest time between two turns of another task; CPU time is the honest one on a busy machine."
+FEW = frozenset({"raw", "ibm-sdk", "ibm-langchain", "ibm-llamaindex"})
+"""Who has few connections, ten or a hundred, and so takes very long with a thousand calls at a time."""
 SILENT = frozenset({"langchain-noop", "llamaindex-noop"})
 """Who sends nothing, and so has nothing to wait for."""
 
@@ -33,6 +35,7 @@ class Task:
         needs: the contender's method, if it is not the loop's name; who has none is left out.
         without: contenders left out.
         rounds: at most so many rounds.
+        costly: contenders that take so long that they run in the first two rounds only, and not in `--quick`.
         fresh: a new process for each turn.
         tls: whether the contender talks TLS.
         full_only: left out by `--quick`.
@@ -50,6 +53,7 @@ class Task:
     needs: str = ""
     without: frozenset[str] = frozenset()
     rounds: int = 99
+    costly: frozenset[str] = frozenset()
     fresh: bool = False
     tls: bool = False
     full_only: bool = False
@@ -74,7 +78,7 @@ def _cold() -> tuple[Task, ...]:
             "import",
             columns=("cpu ms", "cpu/raw", "cpu/framework", "modules", "rss", "objects", "packages"),
             needs="imports",
-            rounds=11,
+            rounds=7,
             note="`packages`: third-party packages that it loads besides its floor's.",
         ),
         Task(
@@ -86,7 +90,7 @@ def _cold() -> tuple[Task, ...]:
                 *("import ms", "construct ms", "call ms", "requests", "peak"),
             ),
             needs="call",
-            rounds=11,
+            rounds=7,
             tls=True,
             note="`import` (with the interpreter's start), `construct`, `call`: CPU ms.",
         ),
@@ -94,7 +98,7 @@ def _cold() -> tuple[Task, ...]:
             "construct",
             "Construction",
             "construct",
-            {"times": 50},
+            {"times": 20},
             columns=("first us", "next us", "next KiB", "requests"),
             fresh=True,
             needs="construct",
@@ -117,7 +121,13 @@ def _cold() -> tuple[Task, ...]:
 
 
 def _calls() -> tuple[Task, ...]:
-    asked = ((1, 10, 0.1), (10, 50, 0.1), (100, 500, 0.1), (1000, 2000, 0.1), (1000, 2000, 1.0))
+    asked = (
+        (1, 10, 0.1, ""),
+        (10, 50, 0.1, ""),
+        (100, 500, 0.1, ""),
+        (1000, 1000, 0.1, ""),
+        (1000, 1000, 1.0, "-slow"),
+    )
     return (
         Task("chat", "One question after another", "chat", {"calls": 500}, {"calls": 150}),
         Task(
@@ -133,17 +143,18 @@ def _calls() -> tuple[Task, ...]:
         ),
         *(
             Task(
-                f"achat-{concurrency}{'' if delay == 0.1 else '-slow'}",
+                f"achat-{concurrency}{suffix}",
                 f"{concurrency} questions at a time, in coroutines; the service takes {delay * 1000:.0f} ms",
                 "achat",
                 {"calls": calls, "concurrency": concurrency},
                 {"calls": concurrency},
                 {"delay": delay},
                 columns=("wall/ideal", "wall", "cpu", "cpu/raw", "most in flight", "opened"),
-                without=SILENT,
-                rounds=5 if concurrency < 1000 else 3,
+                without=SILENT | (FEW if suffix else frozenset()),
+                costly=FEW if concurrency >= 100 else frozenset(),
+                note="Left out: who has ten connections, or takes 20 ms of CPU a call." if suffix else "",
             )
-            for concurrency, calls, delay in asked
+            for concurrency, calls, delay, suffix in asked
         ),
         Task(
             "batch",
@@ -169,7 +180,7 @@ def _calls() -> tuple[Task, ...]:
 
 
 def _streams() -> tuple[Task, ...]:
-    many, slow = {"events": 10_000}, {"events": 50, "pace": 0.02}
+    many, slow = {"events": 10_000}, {"events": 30, "pace": 0.02}
     rate = ("cpu", "cpu/raw", "cpu/floor", "rate")
     return (
         Task("stream", "A stream of 10,000 events", "stream", many, columns=rate, unit="event"),
@@ -187,7 +198,7 @@ def _streams() -> tuple[Task, ...]:
             "dribble",
             "How late events are that come every 20 ms",
             "dribble",
-            {"events": 50},
+            {"events": 30},
             behaviour=slow,
             columns=LATE,
             unit="event",
@@ -198,7 +209,7 @@ def _streams() -> tuple[Task, ...]:
             "adribble",
             "How late events are that come every 20 ms, in a coroutine",
             "adribble",
-            {"events": 50},
+            {"events": 30},
             behaviour=slow,
             columns=LATE,
             unit="event",
@@ -219,7 +230,7 @@ def _streams() -> tuple[Task, ...]:
             "held-paced",
             "How long a stream with an event every 20 ms holds the event loop at most",
             "held",
-            {"events": 50},
+            {"events": 30},
             behaviour=slow,
             columns=("held ms", "held CPU ms"),
             unit="event",
@@ -245,7 +256,8 @@ def _texts() -> tuple[Task, ...]:
             behaviour={"dimension": 1536},
             columns=("cpu", "cpu/raw", "wall/raw"),
             unit="text",
-            rounds=5,
+            without=SILENT | {"litellm"},
+            rounds=3,
             full_only=True,
         ),
         Task(
@@ -280,12 +292,16 @@ def _texts() -> tuple[Task, ...]:
                 columns=MEMORY,
                 unit="text",
                 fresh=True,
-                without=SILENT | {"ibm-sdk", "ibm-langchain", "litellm"},
+                without=SILENT | left_out,
                 rounds=rounds,
+                costly=frozenset({"openai-langchain", "ibm-llamaindex"}),
                 full_only=True,
                 note="`ibm-watsonx-ai` and `langchain-ibm` are left out: their cost grows with the square.",
             )
-            for dimension, rounds in ((768, 3), (1536, 1))
+            for dimension, rounds, left_out in (
+                (768, 3, frozenset({"ibm-sdk", "ibm-langchain", "litellm"})),
+                (1536, 1, frozenset({"ibm-sdk", "ibm-langchain", "litellm", "openai-langchain", "ibm-llamaindex"})),
+            )
         ),
         Task(
             "rerank", "A ranking of 1,000 passages", "rerank", {"texts": 1000, "times": 50}, {"times": 10}, unit="text"
