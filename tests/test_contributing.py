@@ -30,6 +30,7 @@ def test_the_floor_plan_names_every_module_of_core_once() -> None:
     listed = [name for room, *_ in rows("## The floor plan") if "core/" in room for name in named(room)]
     names = [name.removeprefix("core/").removesuffix("/").removesuffix(".py") for name in listed]
     found = [path.stem for path in (PACKAGE / "core").iterdir() if path.stem not in ("__init__", "__pycache__")]
+    assert sorted(set(found) - set(names)) == [], "not in CONTRIBUTING.md's floor plan"
     assert sorted(names) == sorted(found)
 
 
