@@ -17,6 +17,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from tests.llamaindex.conftest import call, chunk, completion, usage_chunk
+from wx_integrations.core.calls import Frame
 from wx_integrations.core.wire.chat import Chunk, Completion
 from wx_integrations.core.wire.text import Generation
 from wx_integrations.llamaindex.answers import (
@@ -44,7 +45,7 @@ def raw(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
 
 def folded(frames: list[dict[str, Any]], **options: Any) -> list[ChatResponse]:
     fold = Fold(**options)
-    responses = [fold.feed(Chunk.model_validate(frame)) for frame in frames]
+    responses = [fold.feed(Frame(Chunk.model_validate(frame), frame)) for frame in frames]
     last = fold.end()
     return [*responses, last] if last is not None else responses
 

@@ -216,7 +216,7 @@ class Client(_Common):
                 if not reading.check(response):
                     response.read()
                     raise reading.refuse(response)
-                for data in response.iter_bytes():
+                for data in reading.pieces(response):
                     yield from reading.values(data)
                 yield from reading.rest()
             except httpx.HTTPError as error:
@@ -377,7 +377,7 @@ class AsyncClient(_Common):
                 if not reading.check(response):
                     await response.aread()
                     raise reading.refuse(response)
-                async for data in response.aiter_bytes():
+                async for data in reading.apieces(response):
                     for value in reading.values(data):
                         yield value
                 for value in reading.rest():

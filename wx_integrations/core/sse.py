@@ -87,7 +87,8 @@ class Decoder:
             EventTooLarge: the event being received is too large. Events before
                 it are returned first; the next call raises.
         """
-        self._check_size()
+        if self._too_large:
+            self._check_size()
         if self._at_start:
             data = self._without_bom(data)
         if not data:
@@ -106,10 +107,11 @@ class Decoder:
             lines[0] = bytes(self._line)
             self._line.clear()
         events = self._events(lines)
-        self._line += rest
-        if len(self._line) > self._limit:
-            self._too_large = True
-        if not events:
+        if rest:
+            self._line += rest
+            if len(self._line) > self._limit:
+                self._too_large = True
+        if self._too_large and not events:
             self._check_size()
         return events
 
@@ -145,8 +147,7 @@ class Decoder:
     def _events(self, lines: list[bytes]) -> list[Event]:
         """Apply whole lines; stops at a line or an event that is too large."""
         events = []
-        values = self._data
-        limit = self._limit
+        values, limit = self._data, self._limit
         for line in lines:
             if not line:
                 if values or self._name != "message":
@@ -155,24 +156,34 @@ class Decoder:
                     values.clear()
                     self._size = 0
                     self._name = "message"
-                continue
-            if len(line) > limit:
+            elif len(line) > limit:
                 self._too_large = True
                 break
-            field, _, value = line.partition(b":")
-            if value[:1] == b" ":
-                value = value[1:]
-            if field == b"data":
-                self._size += len(line)
-                if self._size > limit:
-                    self._too_large = True
+            elif line.startswith(b"data: "):  # the usual line first: it says the same as the general case
+                if not self._add(line, line[6:]):
                     break
-                values.append(value)
-            elif field == b"event":
-                self._name = value.decode("utf-8", "replace") or "message"
-            elif field == b"id" and b"\0" not in value:
-                self._id = value.decode("utf-8", "replace")
+            elif line != b"event: message":
+                field, _, value = line.partition(b":")
+                if value[:1] == b" ":
+                    value = value[1:]
+                if field == b"data":
+                    if not self._add(line, value):
+                        break
+                elif field == b"event":
+                    self._name = value.decode("utf-8", "replace") or "message"
+                elif field == b"id" and b"\0" not in value:
+                    self._id = value.decode("utf-8", "replace")
+            else:
+                self._name = "message"
         return events
+
+    def _add(self, line: bytes, value: bytes) -> bool:
+        """Add a data line to the event being received; False when that makes it too large."""
+        self._size += len(line)
+        self._too_large = self._size > self._limit
+        if not self._too_large:
+            self._data.append(value)
+        return not self._too_large
 
     def _check_size(self) -> None:
         if self._too_large:

@@ -45,8 +45,8 @@ class Fold:
         self._found = 0
         self._index: int | None = None
 
-    def feed(self, frame: Chunk) -> Iterator[ChatGenerationChunk]:
-        """Yield what a frame shows; often one chunk, sometimes none.
+    def feed(self, frame: Chunk) -> list[ChatGenerationChunk]:
+        """Return what a frame shows; often one chunk, sometimes none.
 
         Raises:
             StreamBroken: the stream holds several answers.
@@ -59,21 +59,19 @@ class Fold:
             self._notes += frame.warnings
         if not self._facts or frame.moderations is not None or frame.detections is not None or frame.system is not None:
             self._note(frame)
+        shown: list[ChatGenerationChunk] = []
         for choice in frame.choices:
-            if choice.index != self._only(choice.index):
+            if self._index is None:
+                self._index = choice.index
+            elif choice.index != self._index:  # LangChain adds up all chunks of a stream
                 raise StreamBroken("one answer was asked for, but there are several in the stream")
             if choice.finish_reason:
                 self._reason = choice.finish_reason
             if choice.logprobs is not None:
                 self._logprobs = _joined(self._logprobs, choice.logprobs)
             if choice.delta is not None:
-                yield from self._show(choice.index, choice.delta)
-
-    def _only(self, index: int) -> int:
-        """Return the index of the one answer: LangChain adds up all chunks of a stream."""
-        if self._index is None:
-            self._index = index
-        return self._index
+                self._show(choice.index, choice.delta, shown)
+        return shown
 
     def _note(self, frame: Chunk) -> None:
         for name, value in facts(frame).items():
@@ -81,7 +79,8 @@ class Fold:
                 value = _both(self._facts[name], value)
             self._facts[name] = value
 
-    def _show(self, choice: int, delta: Delta) -> Iterator[ChatGenerationChunk]:
+    def _show(self, choice: int, delta: Delta, shown: list[ChatGenerationChunk]) -> None:
+        """Add what a delta shows to what its frame shows."""
         text = delta.content
         thought = delta.reasoning_content or delta.reasoning
         if text and self._thoughts is not None:
@@ -91,16 +90,16 @@ class Fold:
                 self._thoughts = None
         if text and self._written is not None:
             text, found = self._written.feed(text)
-            yield from self._recovered(choice, found)
+            shown += self._recovered(choice, found)
         if thought:
-            yield self._chunk("", {"reasoning_content": thought})
+            shown.append(self._chunk("", {"reasoning_content": thought}))
         if delta.refusal:
-            yield self._chunk("", {"refusal": delta.refusal})
+            shown.append(self._chunk("", {"refusal": delta.refusal}))
         if text:
             self._said = True
-            yield self._chunk(text)
+            shown.append(self._chunk(text))
         if delta.tool_calls:
-            yield from self._called(self._calls.feed(choice, delta.tool_calls))
+            shown += self._called(self._calls.feed(choice, delta.tool_calls))
 
     def _called(self, deltas: Sequence[CallDelta]) -> Iterator[ChatGenerationChunk]:
         wanted = [delta for delta in deltas if not (self._reading.first_call_only and delta.index > 0)]
@@ -149,9 +148,10 @@ class Fold:
 
     def _take_source(self) -> dict[str, Any]:
         """Return where the answer comes from: with the model's name the first time, as LangChain adds names up."""
-        if self._source is None:
+        source = self._source
+        if source is None:
             return _SOURCE
-        source, self._source = self._source, _SOURCE
+        self._source = _SOURCE
         return source
 
     def _chunk(self, text: str, extra: dict[str, Any] | None = None) -> ChatGenerationChunk:

@@ -24,11 +24,11 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from wx_integrations.core.calls import ends_chat, ends_generation
+from wx_integrations.core.calls import Frame, ends_chat, ends_generation
 from wx_integrations.core.errors import StreamBroken, UnexpectedResponse
 from wx_integrations.core.inline import ThoughtSplitter
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
-from wx_integrations.core.wire.chat import Chunk, Completion, Delta, SystemDetails, Usage
+from wx_integrations.core.wire.chat import Chunk, Completion, Delta, StreamChoice, SystemDetails, Usage
 from wx_integrations.core.wire.shapes import Received
 from wx_integrations.core.wire.text import Generation, GenerationResult
 from wx_integrations.llamaindex.logprobs import of_chat, of_generation
@@ -67,6 +67,9 @@ def from_completion(completion: Completion, *, single_call: bool = False) -> Cha
     )
 
 
+_NOTHING = Delta()
+
+
 class Fold:
     """Folds the frames of a chat stream: each response shows the running whole and what is new.
 
@@ -89,43 +92,57 @@ class Fold:
         self._whole = False
         self._explained = False
         self._index: int | None = None
+        self._called = False
         self._last: ChatResponse | None = None
 
-    def feed(self, chunk: Chunk) -> ChatResponse:
+    def feed(self, frame: Frame) -> ChatResponse:
         """Take the next frame and return the answer so far.
 
         Raises:
             StreamBroken: the frame holds a choice twice.
         """
-        self._usage = chunk.usage or self._usage
-        self._model = chunk.model_name or self._model
-        self._warnings = self._warnings + _warnings(chunk.system)
-        self._explained = self._explained or _explains(chunk)
-        choices = [choice for choice in chunk.choices if choice.index == self._index_of(chunk)]
-        if len(choices) > 1:
-            raise StreamBroken("a frame holds the same choice twice")
-        choice = choices[0] if choices else None
-        said = (choice.delta if choice else None) or Delta()
-        written, text = self._splitter.feed(said.content or "")
-        thought = thoughts(said) + written
-        self._refusal += said.refusal or ""
-        self._assembler.feed(0, said.tool_calls or ())
-        if choice and choice.logprobs:
+        chunk = frame.chunk
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if self._model is None:
+            self._model = chunk.model_name
+        if chunk.system is not None:
+            self._warnings = self._warnings + _warnings(chunk.system)
+        if not self._explained:
+            self._explained = _explains(chunk)
+        choice = self._told(chunk)
+        said = choice.delta if choice is not None and choice.delta is not None else _NOTHING
+        text, thought = said.content or "", thoughts(said)
+        if text and not self._splitter.passes:
+            written, text = self._splitter.feed(text)
+            thought += written
+        if said.refusal:
+            self._refusal += said.refusal
+        if said.tool_calls:
+            self._assembler.feed(0, said.tool_calls)
+            self._called = True
+        if choice is not None and choice.logprobs:
             self._logprobs = self._logprobs + (of_chat(choice.logprobs) or [])
-        if choice and choice.finish_reason:
+        if choice is not None and choice.finish_reason:
             self._finish_reason = choice.finish_reason
             self._assembler.finish(0, cut=choice.finish_reason in CUT)
         if ends_chat(chunk):
             self._whole = True
             written, held_back = self._splitter.finish()
             thought, text = thought + written, text + held_back
-        return self._respond(text, thought, _raw(chunk))
+        return self._respond(text, thought, frame.raw)
 
-    def _index_of(self, chunk: Chunk) -> int | None:
-        """Return the index of the choice that is told: the first choice of the first frame that has any."""
-        if self._index is None and chunk.choices:
-            self._index = min(choice.index for choice in chunk.choices)
-        return self._index
+    def _told(self, chunk: Chunk) -> StreamChoice | None:
+        """Return a frame's part of the choice that is told: the first choice of the first frame that has any."""
+        found = None
+        for choice in chunk.choices:
+            if self._index is None:
+                self._index = min(choice.index for choice in chunk.choices)
+            if choice.index == self._index:
+                if found is not None:
+                    raise StreamBroken("a frame holds the same choice twice")
+                found = choice
+        return found
 
     def end(self) -> ChatResponse | None:
         """Return a last response if the stream ended before the last one could be whole.
@@ -145,7 +162,7 @@ class Fold:
     def _respond(self, text: str, thought: str, raw: Any) -> ChatResponse:
         self._text += text
         self._thoughts += thought
-        calls = self._assembler.calls(0)
+        calls = self._assembler.calls(0) if self._called else []
         facts = _facts(self._usage, self._finish_reason, self._model, self._warnings)
         if thought:
             facts["thinking_delta"] = thought

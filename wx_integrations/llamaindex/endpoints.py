@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from pydantic import ConfigDict
 
 from wx_integrations.core import calls
+from wx_integrations.core.adoption import Adopted
 from wx_integrations.core.advice import advice, concerns_model
 from wx_integrations.core.calls import Call, StreamCall, Target
 from wx_integrations.core.errors import ServiceError, WatsonxError
@@ -49,7 +50,7 @@ class Endpoints(DescribedModel):
         if self._generates(kwargs):
             return mapped(answers.chat_of, self._stream_generate(self._prompt_of(history), kwargs))
         target, said = self._conversation(history, media.read(media.unread(history)), kwargs)
-        frames = self._stream(calls.chat_stream(target, said.request), target)
+        frames = self._stream(calls.chat_frames(target, said.request), target)
 
         def responses() -> Generator[ChatResponse, None, None]:
             fold = answers.Fold(single_call=said.single_call)
@@ -67,12 +68,12 @@ class Endpoints(DescribedModel):
         if self._generates(kwargs):
             return amapped(answers.chat_of, self._astream_generate(self._prompt_of(history), kwargs))
         target, said = self._conversation(history, await _read(history), kwargs)
-        frames = self._astream(calls.chat_stream(target, said.request), target)
+        frames = self._astream(calls.chat_frames(target, said.request), target)
 
         async def responses() -> AsyncGenerator[ChatResponse, None]:
             fold = answers.Fold(single_call=said.single_call)
-            async with aclosing(frames):
-                async for frame in frames:
+            async with Adopted(frames) as owned:
+                async for frame in owned:
                     yield fold.feed(frame)
                 if (last := fold.end()) is not None:
                     yield last
@@ -145,7 +146,7 @@ class Endpoints(DescribedModel):
 
     async def _astream(self, call: StreamCall[T], target: Target) -> AsyncGenerator[T, None]:
         try:
-            async with aclosing(self.async_client.stream(call)) as frames:
+            async with Adopted(self.async_client.stream(call)) as frames:
                 async for frame in frames:
                     yield frame
         except ServiceError as error:
@@ -198,8 +199,8 @@ async def amapped(
     fold: Callable[[S], T | None], source: AsyncGenerator[S, None], end: Callable[[], object] | None = None
 ) -> AsyncGenerator[T, None]:
     """Yield what a function makes of each item, without the Nones, and call `end`; closing this closes the source."""
-    async with aclosing(source):
-        async for item in source:
+    async with Adopted(source) as items:
+        async for item in items:
             if (made := fold(item)) is not None:
                 yield made
     if end is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from wx_integrations.core.calls.chats import chat, chat_stream, ends_chat
+from wx_integrations.core.calls.chats import Frame, chat, chat_frames, chat_stream, ends_chat
 from wx_integrations.core.calls.targets import Deployment, Gateway, Model, Target
 from wx_integrations.core.calls.values import Call, Host, StreamCall
 
@@ -39,12 +39,14 @@ else:  # for type checkers a name that is not there stays an error
 __all__ = [
     "Call",
     "Deployment",
+    "Frame",
     "Gateway",
     "Host",
     "Model",
     "StreamCall",
     "Target",
     "chat",
+    "chat_frames",
     "chat_stream",
     "embed",
     "ends_chat",

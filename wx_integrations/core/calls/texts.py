@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wx_integrations.core.calls.targets import Gateway, Target
-from wx_integrations.core.calls.values import Call, StreamCall, encode
+from wx_integrations.core.calls.values import Call, StreamCall, encode, reader
 from wx_integrations.core.wire import gateway
 from wx_integrations.core.wire.text import (
     EmbeddingParameters,
@@ -44,7 +44,7 @@ def generate_stream(target: Target, request: GenerationRequest) -> StreamCall[Ge
     return StreamCall(
         path=target.path("text/generation_stream"),
         body=encode(body),
-        parse=gateway.generation if isinstance(target, Gateway) else Generation.model_validate_json,
+        parse=gateway.generation if isinstance(target, Gateway) else reader(Generation),
         is_last=ends_generation,
         versioned=target.versioned,
         headers=target.headers(),

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
 from wx_integrations.core.errors import ConfigurationError
 
 T = TypeVar("T")
+ShapeT = TypeVar("ShapeT", bound=BaseModel)
 Host = Literal["ml", "platform"]
 
 
@@ -60,6 +62,13 @@ class StreamCall(Generic[T]):
     host: ClassVar[Host] = "ml"
     generates: ClassVar[bool] = True
     query: ClassVar[None] = None
+
+
+def reader(shape: type[ShapeT]) -> Callable[[bytes], ShapeT]:
+    """Return what reads the JSON of a shape: its validator itself, because the frames of a stream are many."""
+    shape.model_rebuild()  # shapes are built when first used
+    read: Callable[[bytes], ShapeT] = shape.__pydantic_validator__.validate_json
+    return read
 
 
 HALF = "half of a surrogate pair, which is no character"
