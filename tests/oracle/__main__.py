@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from tests.oracle import recording
 from tests.oracle.comparison import unused
-from tests.oracle.report import render
+from tests.oracle.report import figures, render
 
 REPORT = Path(__file__).with_name("TRAFFIC.md")
 
@@ -26,12 +27,14 @@ def main() -> int:
     evidence = recording.hear_witnesses(strict=False)
     comparisons = recording.compare_all(evidence, recording.record_ours(evidence))
     text = render(comparisons, evidence.versions)
+    head, rows = figures(comparisons)
+    table = Table(*(str(name) for name in head), title="Differences, each with a reason")
+    for row in rows:
+        table.add_row(*(str(value) for value in row))
+    console.print(table)
     for comparison in comparisons:
-        console.print(
-            f"{comparison.client}: {len(comparison.calls)} calls, {len(comparison.reasons)} differences with a reason"
-        )
         for call, one in comparison.unexplained:
-            console.print(f"  no reason: {call}: {one}")
+            console.print(f"no reason: {comparison.client}: {call}: {one}")
     stale = unused(comparisons)
     for reason in stale:
         console.print(f"no difference has this reason any more: {reason}")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from tests.oracle.comparison import Compared, Comparison
+from tests.oracle.comparison import Comparison
 from tests.oracle.reasons import RECURRING, Reason
 from tests.oracle.traffic import Difference, Sent
 from tests.oracle.witnesses.inputs import DEPLOYMENT, PROJECT
@@ -34,29 +34,31 @@ Row = Sequence[object]
 
 def render(comparisons: Sequence[Comparison], versions: Mapping[str, str]) -> str:
     """Return the report."""
-    parts = [_HEAD, _table(("package", "version"), sorted(versions.items())), _summary(comparisons)]
+    parts = [
+        _HEAD,
+        _table(("package", "version"), sorted(versions.items())),
+        "## In figures\n",
+        _table(*figures(comparisons)),
+    ]
     for comparison in comparisons:
         parts += _client(comparison)
     return "\n".join(parts)
 
 
-def _summary(comparisons: Sequence[Comparison]) -> str:
-    kinds = list(dict.fromkeys(reason.kind for comparison in comparisons for reason in comparison.reasons))
-    rows: list[Row] = []
-    for comparison in comparisons:
-        calls = comparison.calls
-        counts = Counter(reason.kind for reason in comparison.reasons)
-        theirs, ours = (sum(len(side) for side in sides) for sides in _sides(calls))
-        rows.append(
-            (comparison.client, len(calls), theirs, ours, sum(counts.values()), *(counts[kind] for kind in kinds))
-        )
-    rows.append(("all", *(sum(int(str(row[place])) for row in rows) for place in range(1, 5 + len(kinds)))))
-    head = ("client", "calls", "their requests", "our requests", "differences", *kinds)
-    return "## In figures\n\n" + _table(head, rows)
+def figures(comparisons: Sequence[Comparison]) -> tuple[Row, list[Row]]:
+    """Return head and rows of the table of figures, with a column for each client and one for all."""
+    kinds = dict.fromkeys(reason.kind for comparison in comparisons for reason in comparison.reasons)
+    columns = [_column(comparison, kinds) for comparison in comparisons]
+    names = ("calls", "their requests", "our requests", "differences", *(f"- {kind}" for kind in kinds))
+    rows = [(name, *counts, sum(counts)) for name, *counts in zip(names, *columns, strict=True)]
+    return ("", *(comparison.client for comparison in comparisons), "all"), list(rows)
 
 
-def _sides(calls: Sequence[Compared]) -> tuple[list[Sequence[Sent]], list[Sequence[Sent]]]:
-    return [call.theirs for call in calls], [call.ours for call in calls]
+def _column(comparison: Comparison, kinds: Iterable[str]) -> list[int]:
+    calls = comparison.calls
+    theirs, ours = sum(len(call.theirs) for call in calls), sum(len(call.ours) for call in calls)
+    counts = Counter(reason.kind for reason in comparison.reasons)
+    return [len(calls), theirs, ours, counts.total(), *(counts[kind] for kind in kinds)]
 
 
 def _client(comparison: Comparison) -> Iterator[str]:
