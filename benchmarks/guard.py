@@ -3,6 +3,7 @@
 ```
 python -m benchmarks.guard                     # count, compare with guard.json; 1 if something rose
 python -m benchmarks.guard --portable          # without valgrind: seconds instead of minutes
+python -m benchmarks.guard --commit HEAD~1     # the same of a commit
 python -m benchmarks.guard --accept "reason"   # these counts are the ones to compare with from now on
 ```
 
@@ -22,7 +23,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -33,8 +33,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environments import ROOT
+from benchmarks.environments import ROOT, variables
 from benchmarks.hot_paths import installed, times
+from benchmarks.subject import subject
 
 BASELINE = Path(__file__).parent / "guard.json"
 TOLERANCE = {"instructions": 0.03, "calls": 0.01, "blocks": 0.03}
@@ -84,42 +85,44 @@ def compare(before: Mapping[str, Mapping[str, int]], now: Mapping[str, Mapping[s
 # --------------------------------------------------------------------------- counting
 
 
-def count(paths: Iterable[str], *, portable: bool) -> Counts:
-    """Count each path."""
-    found: Counts = {}
-    for path in paths:
-        found[path] = json.loads(_python("profile", path).stdout)
+def count(paths: Iterable[str], *, portable: bool, root: Path = ROOT) -> Counts:
+    """Count each path.
+
+    Args:
+        paths: names of `hot_paths`.
+        portable: without instructions.
+        root: the folder with the package.
+    """
+    found: Counts = {path: json.loads(_python(root, "profile", path).stdout) for path in paths}
     if not portable and shutil.which("valgrind"):
         for framework in dict.fromkeys(path.split()[0] for path in found):
-            for path, instructions in _instructions([one for one in found if one.split()[0] == framework]).items():
+            mine = [path for path in found if path.split()[0] == framework]
+            for path, instructions in _instructions(root, mine).items():
                 found[path]["instructions"] = instructions
     return found
 
 
-def _instructions(paths: list[str]) -> dict[str, int]:
+def _instructions(root: Path, paths: list[str]) -> dict[str, int]:
     """Return instructions per call: a run that calls a path often less a run that calls none."""
     none = dict.fromkeys(paths, 0)
-    start = _collected(none)
-    return {path: (_collected(none | {path: times(path)}) - start) // times(path) for path in paths}
+    start = _collected(root, none)
+    return {path: (_collected(root, none | {path: times(path)}) - start) // times(path) for path in paths}
 
 
-def _collected(wanted: dict[str, int]) -> int:
+def _collected(root: Path, wanted: dict[str, int]) -> int:
     valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    told = re.search(r"Collected : (\d+)", _python("run", json.dumps(wanted), under=valgrind).stderr)
+    told = re.search(r"Collected : (\d+)", _python(root, "run", json.dumps(wanted), under=valgrind).stderr)
     assert told, "valgrind collected nothing"
     return int(told[1])
 
 
-def _python(*arguments: str, under: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("WATSONX_", "PYTHON", "LANGSMITH_"))
-    }
+def _python(root: Path, *arguments: str, under: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [*under, sys.executable, "-m", "benchmarks.hot_paths", *arguments],
         capture_output=True,
         text=True,
-        cwd=ROOT,
-        env=kept | {"PYTHONHASHSEED": "0"},
+        cwd=root,
+        env=variables(root),
         check=False,
     )
     if done.returncode:
@@ -135,22 +138,22 @@ def minor() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def load(file: Path = BASELINE) -> dict[str, Any]:
+def load() -> dict[str, Any]:
     """Return all baselines, by minor version of Python."""
-    baselines: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    baselines: dict[str, Any] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     return baselines
 
 
-def accept(counts: Counts, reason: str, file: Path = BASELINE) -> None:
+def accept(counts: Counts, reason: str) -> None:
     """Make counts the baseline; what rose or fell goes into its log with the reason. Counts not made now stay."""
-    baselines = load(file)
+    baselines = load()
     mine = baselines.setdefault(minor(), {"log": []})
     old: Counts = mine.get("counts", {})
     changes = [str(change) for change in compare(old, counts) if change.matters]
     mine["versions"] = versions()
     mine["counts"] = {path: old.get(path, {}) | counts.get(path, {}) for path in {**old, **counts}}
     mine["log"].append({"date": time.strftime("%Y-%m-%d"), "reason": reason, "changes": changes})
-    file.write_text(json.dumps(baselines, indent=2) + "\n")
+    BASELINE.write_text(json.dumps(baselines, indent=2) + "\n")
 
 
 def versions() -> dict[str, str]:
@@ -170,8 +173,10 @@ def main() -> None:
     parser.add_argument("paths", nargs="*", metavar="path", help=f"of {', '.join(installed())}; all by default")
     parser.add_argument("--portable", action="store_true", help="count no instructions")
     parser.add_argument("--accept", metavar="REASON", help="keep these counts, and why")
+    parser.add_argument("--commit", default="", help="count this commit, not the files as they are")
     options = parser.parse_args()
-    counts = count(options.paths or installed(), portable=options.portable)
+    with subject(options.commit) as counted:
+        counts = count(options.paths or installed(), portable=options.portable, root=counted.root)
     baseline = load().get(minor(), {})
     print("\n".join(report(baseline, counts)))
     if options.accept:

@@ -116,7 +116,7 @@ def construct(contender: Any, runner: asyncio.Runner, times: int) -> tuple[int, 
     kept += [contender.build() for _ in range(times)]
     seen["next_bytes"] = (_traced() - before) / times
     tracemalloc.stop()
-    return times, seen
+    return len(kept), seen
 
 
 def _traced() -> float:
@@ -198,8 +198,9 @@ def held(contender: Any, runner: asyncio.Runner, events: int) -> tuple[int, Seen
         ticker.cancel()
         return count
 
-    contender.events = events
+    contender.events, contender.pause = events, 100
     count = runner.run(read())
+    contender.pause = 0
     assert count == events, count
     gaps = [(later[0] - earlier[0], later[1] - earlier[1]) for earlier, later in itertools.pairwise(ticks)]
     return events, {"held_wall": max(gap[0] for gap in gaps), "held_cpu": max(gap[1] for gap in gaps)}

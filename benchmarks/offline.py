@@ -52,4 +52,4 @@ class _Events(httpx.SyncByteStream):
 
 def go_offline(transport: Answering) -> None:
     """Let every client of this package that is built from now on use a transport, below retries and limiter."""
-    client.sync_transport = lambda *_: transport  # type: ignore[assignment]
+    vars(client)["sync_transport"] = lambda *_: transport

@@ -156,6 +156,7 @@ COLUMNS: dict[str, Column] = {
     "rise": Column("rise MB", _seen("rise_kb", 1 / 1024)),
     "packages": Column("packages", _packages),
     "requests": Column("requests", _seen("requests")),
+    "requests each": Column("requests", lambda r, one, name: float(one[name]["requests"] / one[name]["count"])),
     "tokens": Column("token requests", _seen("tokens")),
     "opened": Column("connections opened", _seen("opened")),
     "most in flight": Column("most in flight", _seen("most_in_flight")),

@@ -132,8 +132,11 @@ class Service:
     def control(self, path: str, query: str) -> bytes:
         """Set the behaviour and forget the counts, or tell the counts."""
         if path == "/-/set":
-            types = {item.name: float if item.name in ("delay", "pace") else int for item in fields(Behaviour)}
-            self.behaviour = Behaviour(**{name: types[name](value) for name, value in parse_qsl(query)})
+            given: dict[str, Any] = {name: float(value) for name, value in parse_qsl(query)}
+            whole = {item.name for item in fields(Behaviour) if item.type == "int"}
+            self.behaviour = Behaviour(
+                **{name: int(value) if name in whole else value for name, value in given.items()}
+            )
             self.counts = Counts(in_flight=self.counts.in_flight, most_in_flight=self.counts.in_flight)
         told = {"requests": self.counts.requests, "opened": self.counts.opened, "live": self.live}
         return _whole(json.dumps(told | {"most_in_flight": self.counts.most_in_flight}).encode())

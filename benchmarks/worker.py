@@ -94,4 +94,5 @@ def main(name: str, core: str, place: str, out: TextIO) -> None:
 if __name__ == "__main__":
     with os.fdopen(os.dup(1), "w") as answers:  # what libraries print goes elsewhere
         os.dup2(2, 1)
-        main(*sys.argv[1:4], answers)
+        _, contender, core, place = sys.argv
+        main(contender, core, place, answers)

@@ -75,6 +75,8 @@ class Contender:
 
     events: int = 10_000
     """How many pieces a stream has, for those who make it up."""
+    pause: int = 0
+    """After how many pieces those who make it up let other tasks run, as who reads a socket must; never by default."""
 
     def __init__(self, place: Place) -> None:
         self.place = place

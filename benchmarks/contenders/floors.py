@@ -28,7 +28,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
     def build(self) -> Any:
         from benchmarks.noop.langchain import NoOp
 
-        return NoOp(events=self.events)
+        return NoOp(events=self.events, pause=self.pause)
 
     def chat(self) -> str:
         text: str = self.model.invoke(QUESTION).content
@@ -66,7 +66,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM"""
     def build(self) -> Any:
         from benchmarks.noop.llamaindex import NoOp
 
-        return NoOp(events=self.events)
+        return NoOp(events=self.events, pause=self.pause)
 
     def asked(self) -> list[Any]:
         return [self.names["ChatMessage"](content=QUESTION)]

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cached_property
 from typing import Any
 
-from benchmarks.contenders.contender import MODEL, PROJECT, QUESTION, TOOL, VERSION, Contender
+from benchmarks.answers import MODEL
+from benchmarks.contenders.contender import PROJECT, QUESTION, TOOL, VERSION, Contender
 
 _WHERE = "url=URL, api_key=KEY, project_id=PROJECT"
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from functools import cached_property
 from typing import Any
 
-from benchmarks.contenders.contender import MODEL, PROJECT, QUESTION, TOOL, VERSION, Contender
+from benchmarks.answers import MODEL
+from benchmarks.contenders.contender import PROJECT, QUESTION, TOOL, VERSION, Contender
 
 BATCH = 1000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ class NoOp(BaseChatModel):
 
     text: str = "The 2020 World Series was played in Arlington, Texas, with no fans in attendance."
     events: int = 10_000
+    pause: int = 0
 
     @property
     def _llm_type(self) -> str:
@@ -37,7 +39,9 @@ class NoOp(BaseChatModel):
     async def _astream(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
-        for chunk in self._chunks(kwargs):
+        for number, chunk in enumerate(self._chunks(kwargs)):
+            if self.pause and number % self.pause == 0:
+                await asyncio.sleep(0)
             yield chunk
 
     def _chunks(self, kwargs: dict[str, Any]) -> Iterator[ChatGenerationChunk]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ class NoOp(CustomLLM):
     """Says the same, in one piece or in `events` pieces."""
 
     events: int = 10_000
+    pause: int = 0
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -47,7 +49,9 @@ class NoOp(CustomLLM):
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         async def responses() -> ChatResponseAsyncGen:
-            for response in self._responses(kwargs):
+            for number, response in enumerate(self._responses(kwargs)):
+                if self.pause and number % self.pause == 0:
+                    await asyncio.sleep(0)
                 yield response
 
         return responses()
