@@ -115,6 +115,8 @@ def test_an_unknown_region_names_the_nearest() -> None:
     with pytest.raises(ConfigurationError, match="'eu-de'") as caught:
         hosts.region_url("eu-dee")
     assert (caught.value.field, caught.value.env) == ("region", "WATSONX_REGION")
+    assert str(caught.value).startswith("region (WATSONX_REGION): 'eu-dee' is not a region of watsonx.ai. Did you mean")
+    assert str(caught.value).endswith("for your own installation give url (WATSONX_URL)")
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def region_url(region: str) -> str:
     near = difflib.get_close_matches(name, [*REGIONS, *_CITIES], n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     raise ConfigurationError(
-        f"region: {region!r} is not a region of watsonx.ai",
+        f"region (WATSONX_REGION): {region!r} is not a region of watsonx.ai",
         hint=f"{hint}Known: {', '.join(REGIONS)}; for your own installation give url (WATSONX_URL)",
         field="region",
         env="WATSONX_REGION",
