@@ -45,7 +45,8 @@ def main() -> None:
     prepare([SUITE, *needed], again=options.again)
     with subject(options.commit or ("HEAD" if whole else "")) as measured, running(cores()[1]) as fixture:
         rounds = 2 if options.quick else options.rounds
-        race = Race(fixture, measured.root, quick=options.quick, rounds=rounds, only=only)
+        turns = 1 if options.quick else options.turns
+        race = Race(fixture, measured.root, quick=options.quick, rounds=rounds, turns=turns, only=only)
         known = facts(measured.commit, dirty=measured.dirty, rounds=rounds, environments=needed) if whole else {}
         results = Results(known)
         try:
@@ -75,6 +76,7 @@ def _options() -> argparse.Namespace:
     parser.description = __doc__
     parser.add_argument("tasks", nargs="*", metavar="task")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds after the warm-up (5)")
+    parser.add_argument("--turns", type=int, default=4, help="tries in a round while others use the core (4)")
     parser.add_argument("--only", default="", help="contenders, by name or kind (ours, incumbent), with commas")
     parser.add_argument("--quick", action="store_true", help="two small rounds: does everything work?")
     parser.add_argument("--again", action="store_true", help="make the environments new, with the newest versions")

@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.canned import service
+from benchmarks.fixture import plain as service
 from tests.core.bulking import Bench, CountingBrain, texts_of
 from tests.core.simulation import Capacity, Window, simulate
 from wx_integrations import Embedder, RetryPolicy, Session

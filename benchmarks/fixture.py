@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,3 +69,18 @@ def running(core: int | None) -> Iterator[Fixture]:
         finally:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def plain(delay: float = 0.0) -> Iterator[str]:
+    """Run the service with this interpreter, without TLS; gives its URL."""
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.service"], stdout=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert process.stdout is not None
+        [port] = json.loads(process.stdout.readline())
+        url = f"http://127.0.0.1:{port}"
+        Fixture(Place(url, "", "")).set(delay=delay)
+        yield url
+    finally:
+        process.kill()
+        process.wait()

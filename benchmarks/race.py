@@ -25,7 +25,6 @@ from benchmarks.tasks import Task
 
 Reading = dict[str, Any]
 NOISE = 0.05
-TURNS = 4
 
 
 def cores() -> tuple[int | None, int | None]:
@@ -78,16 +77,20 @@ class Race:
     Args:
         fixture: the service.
         root: the folder with the package to measure.
-        quick: small, and impatient with a busy machine.
+        quick: with the tasks' small options.
         rounds: measured rounds, the warm-up aside.
+        turns: how often a contender may try in a round, if the machine is busy.
         only: contenders, by name or kind; all if empty.
     """
 
-    def __init__(self, fixture: Fixture, root: Path, *, quick: bool, rounds: int, only: frozenset[str]) -> None:
+    def __init__(
+        self, fixture: Fixture, root: Path, *, quick: bool, rounds: int, turns: int, only: frozenset[str]
+    ) -> None:
         self.fixture = fixture
         self.root = root
         self.quick = quick
         self.rounds = rounds
+        self.turns = turns
         self.only = only
         self.workers: dict[str, Worker] = {}
 
@@ -104,7 +107,7 @@ class Race:
             present = [name for name in names if name not in failed and self.takes_part(task, name, number)]
             turn = number % max(1, len(present))
             for name in present[turn:] + present[:turn]:
-                reading = self.turn(task, name, patient=number >= 0 and not self.quick)
+                reading = self.turn(task, name, tries=self.turns if number >= 0 else 1)
                 if "error" in reading:
                     print(f"{task.name}: {name} failed\n{reading['error']}", file=sys.stderr, flush=True)
                     failed[name] = reading
@@ -117,10 +120,10 @@ class Race:
         """Return whether a contender runs in a round; costly ones do in two."""
         return name not in task.costly or (number in (0, 1) and not self.quick)
 
-    def turn(self, task: Task, name: str, *, patient: bool) -> Reading:
+    def turn(self, task: Task, name: str, *, tries: int) -> Reading:
         """Return a contender's reading, the quietest of some if the machine is busy."""
         best: Reading = {}
-        for _ in range(TURNS if patient else 1):
+        for _ in range(tries):
             reading = self.once(task, name)
             if "error" in reading:
                 return reading

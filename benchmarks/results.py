@@ -76,7 +76,7 @@ Made by `python -m benchmarks` on {date} from commit `{commit}`{dirty}: {rounds}
 How to read it: every contender runs in its own process, pinned to one core, the service on another; each round runs
 all of them next to each other in rotating order; a ratio is taken inside a round, and the median of the rounds is
 given, with [least..most]. Nothing is subtracted. A turn during which others used more than {noise} of the core was
-repeated, at most three times, and the quietest kept; {busy} of {turns} turns stayed above that. **raw** is `httpx` as
+repeated, a few times at most, and the quietest kept; {busy} of {turns} turns stayed above that. **raw** is `httpx` as
 documented (`json=`, `.json()`, `iter_lines()`); the **floor** is raw plus a no-op model of the framework. Absolute
 times are medians of one machine and serve to compare the rows of a table.
 """

@@ -1,7 +1,8 @@
 """The fake service: a raw protocol under uvloop, answering with bodies made beforehand.
 
 ```
-python -m benchmarks.service CERTIFICATE_FOLDER    # prints the two ports, plain and TLS
+python -m benchmarks.service FOLDER    # with server.pem in it; prints the two ports, plain and TLS
+python -m benchmarks.service           # prints the plain port
 ```
 
 `GET /-/set?delay=0.1&events=10000&...` sets how it behaves and forgets its
@@ -12,6 +13,7 @@ not the service.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import ssl
 import sys
@@ -248,20 +250,28 @@ class Protocol(asyncio.Protocol):
             self.transport.write(_chunk(last))
 
 
-async def serve(folder: Path) -> None:
+async def serve(folder: Path | None) -> None:
     """Answer until killed."""
     loop = asyncio.get_running_loop()
     service = Service()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    plain = await loop.create_server(lambda: Protocol(service), "127.0.0.1", 0, backlog=4096)
-    tls = await loop.create_server(lambda: Protocol(service), "127.0.0.1", 0, ssl=context, backlog=4096)
-    ports = [server.sockets[0].getsockname()[1] for server in (plain, tls)]
-    print(json.dumps(ports), flush=True)
-    await asyncio.gather(plain.serve_forever(), tls.serve_forever())
+    contexts: list[ssl.SSLContext | None] = [None]
+    if folder is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "server.pem")
+        contexts.append(context)
+    servers = [
+        await loop.create_server(lambda: Protocol(service), "127.0.0.1", 0, ssl=context, backlog=4096)
+        for context in contexts
+    ]
+    print(json.dumps([server.sockets[0].getsockname()[1] for server in servers]), flush=True)
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":
-    import uvloop
+    main = serve(Path(sys.argv[1]) if sys.argv[1:] else None)
+    if importlib.util.find_spec("uvloop"):
+        import uvloop
 
-    uvloop.run(serve(Path(sys.argv[1])))
+        uvloop.run(main)
+    else:
+        asyncio.run(main)
