@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from wx_integrations.core.calls.values import encode
-from wx_integrations.core.wire import chat, gateway, service, shapes, text
+from wx_integrations.core.wire import chat, gateway, service, shapes, text, tokens
 from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "answers"
@@ -29,7 +29,7 @@ def models(module: Any, base: type[BaseModel]) -> list[type[BaseModel]]:
 
 
 SENT = [model for module in (chat, text, gateway) for model in models(module, shapes.Sent)]
-RECEIVED = [model for module in (chat, text, gateway, service) for model in models(module, shapes.Received)]
+RECEIVED = [model for module in (chat, text, gateway, service, tokens) for model in models(module, shapes.Received)]
 HI = {"messages": [{"role": "user", "content": "Hi"}]}
 
 

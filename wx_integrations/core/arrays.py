@@ -7,7 +7,6 @@ the memory of lists.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from wx_integrations.core.calls import Call
@@ -31,8 +30,7 @@ def numpy() -> Any:
 def as_matrix(call: Call[Any]) -> Call[Vectors]:
     """Return an embeddings call whose answer is read into a matrix."""
     np = numpy()
-    fields = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
-    return Call(**{**fields, "parse": lambda content: read_matrix(content, np)})
+    return call._replace(parse=lambda content: read_matrix(content, np))
 
 
 def read_matrix(content: bytes, np: Any) -> Vectors:

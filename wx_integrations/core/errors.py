@@ -28,12 +28,13 @@ import math
 import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from wx_integrations.core.wire.service import ErrorEnvelope
+if TYPE_CHECKING:  # loaded when there is an error to read
+    from wx_integrations.core.wire.service import ErrorEnvelope
 
 EXCERPT_LENGTH = 300
 MESSAGE_LENGTH = 2000
@@ -374,6 +375,8 @@ def _dated(headers: Mapping[str, str]) -> float | None:
 
 def parse_envelope(content: bytes) -> ErrorEnvelope | None:
     """Return the error body, or None when it is not one of the service's families."""
+    from wx_integrations.core.wire.service import ErrorEnvelope
+
     try:
         data = from_json(content.removeprefix(BOM_UTF8))
         if not isinstance(data, dict):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
@@ -231,16 +230,11 @@ def note_trace(value: Any, trace: str | None) -> None:
         extra.setdefault("trace", trace)
 
 
-@dataclass
 class Reading:
     """A stream being read: events to values, until the value that ends it."""
 
-    plan: Plan
-    call: StreamCall[Any]
-    trail: Trail
-    request: httpx.Request | None = None
-
-    def __post_init__(self) -> None:
+    def __init__(self, plan: Plan, call: StreamCall[Any], trail: Trail, request: httpx.Request | None = None) -> None:
+        self.plan, self.call, self.trail, self.request = plan, call, trail, request
         self.decoder = Decoder()
         self.arrived: list[bytes] = []  # raw, as bytes cost the garbage collector nothing
         self.complete = False

@@ -67,7 +67,11 @@ class ConnectionFields(BaseModel):
     """
 
     model_config = ConfigDict(
-        arbitrary_types_allowed=True, hide_input_in_errors=True, populate_by_name=True, protected_namespaces=()
+        arbitrary_types_allowed=True,
+        defer_build=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        protected_namespaces=(),
     )
 
     url: str | None = Field(default=None, repr=False)

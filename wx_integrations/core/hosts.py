@@ -6,8 +6,6 @@ systems. A host outside the table is a software installation (Cloud Pak for
 Data), where one host serves everything.
 """
 
-from __future__ import annotations
-
 import difflib
 import ipaddress
 import re

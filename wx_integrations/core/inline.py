@@ -6,8 +6,6 @@ when they should have called. Both splitters are pure, work on pieces of any
 size and give the same result however the text is cut.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from enum import Enum, auto
 from typing import Any, NamedTuple

@@ -14,13 +14,11 @@ the limit. A refusal out of a clear sky costs little of what is believed to
 work; refusals in close succession cost a lot.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 REFUSALS = (429, 503)
 """Statuses that mean "too much"."""
@@ -66,8 +64,7 @@ SPARE = 2
 """Bulk requests more than a known rate needs at a time: some sleep until they are repeated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signals:
+class Signals(NamedTuple):
     """What an answer says about the limit.
 
     Attributes:

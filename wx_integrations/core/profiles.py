@@ -6,8 +6,6 @@ The live model list (`calls.model_specs`) is newer; `from_spec` turns one of its
 entries into a profile.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -61,7 +59,7 @@ def profile_of(model_id: str | None) -> ModelProfile | None:
     return PROFILES.get(model_id) if model_id else None
 
 
-def from_spec(spec: ModelSpec, *, date: str = "live") -> ModelProfile:
+def from_spec(spec: "ModelSpec", *, date: str = "live") -> ModelProfile:
     """Return the profile of an entry of the model list.
 
     The list says functions, tasks and limits; what it leaves open

@@ -8,7 +8,6 @@ ranker.rank("what is granite?", passages).places          # or: (await ranker.ar
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -145,8 +144,7 @@ class Ranker:
 
 def as_scores(call: Call[Any], wanted: int, most: int | None = None) -> Call[Answered[float | None]]:
     """Return a rerank call whose answer is read into a score for each document; see `read_scores`."""
-    fields = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
-    return Call(**{**fields, "parse": partial(read_scores, wanted=wanted, most=most)})
+    return call._replace(parse=partial(read_scores, wanted=wanted, most=most))
 
 
 def read_scores(content: bytes, wanted: int, most: int | None = None) -> Answered[float | None]:

@@ -5,8 +5,6 @@ never after the first streamed byte. Whole answers are read inside the
 transport, so a connection that dies half-way counts as no answer.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random
@@ -14,7 +12,6 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
@@ -131,21 +128,43 @@ def is_permanent(error: BaseException) -> bool:
     )
 
 
-@dataclass
-class Trail:
-    """What happened to one request: how often it was sent and how long it waited in between."""
+class Waiting(NamedTuple):
+    """Time and chance, so that tests are instant and exact."""
 
-    policy: RetryPolicy
-    whole: bool = True
-    """Whether the answer is read inside the transport (not for streams)."""
-    generates: bool = False
-    soft: bool = False
-    """Whether a failure comes back as a response: the auth flow, a generator, sees nothing else."""
-    attempts: int = 0
-    granted: int = 0
-    """Attempts that do not count against the policy: the repetition after a token was refused."""
-    waited: float = 0.0
-    started: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    draw: Callable[[], float] = random.random
+
+
+class Trail:
+    """What happened to one request: how often it was sent and how long it waited in between.
+
+    Args:
+        policy: decides about further attempts.
+        whole: whether the answer is read inside the transport (not for streams).
+        generates: whether the model writes text.
+        soft: whether a failure comes back as a response: the auth flow, a generator, sees nothing else.
+        attempts: how often it was sent.
+        waited: seconds.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        whole: bool = True,
+        generates: bool = False,
+        soft: bool = False,
+        attempts: int = 0,
+        waited: float = 0.0,
+    ) -> None:
+        self.policy, self.whole, self.generates, self.soft = policy, whole, generates, soft
+        self.attempts, self.waited = attempts, waited
+        self.granted = 0
+        """Attempts that do not count against the policy: the repetition after a token was refused."""
+        self.started: float | None = None
 
     def begin(self, waiting: Waiting) -> None:
         """Count one more attempt; the first starts the clock."""
@@ -172,16 +191,6 @@ class Trail:
                 *(self.attempts + 1, self.policy.retry_total + 1, seconds),
             )
         return seconds
-
-
-class Waiting(NamedTuple):
-    """Time and chance, so that tests are instant and exact."""
-
-    clock: Callable[[], float] = time.monotonic
-    now: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
-    asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    draw: Callable[[], float] = random.random
 
 
 TRAIL = "wx_integrations.trail"

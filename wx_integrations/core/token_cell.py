@@ -1,7 +1,5 @@
 """The current token of a session, renewed by one caller at a time, however many threads, tasks and loops ask."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import copy

@@ -1,7 +1,5 @@
 """Where tokens come from: each way to log in as a generator of requests, the same for both colours."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import contextlib
@@ -21,7 +19,7 @@ from wx_integrations.core import errors
 from wx_integrations.core.errors import ConfigurationError, UnexpectedResponse
 from wx_integrations.core.retry import FAILURE, connection_error, noted, without_traceback
 from wx_integrations.core.secrets import flaw, opened, redact, sent_secrets
-from wx_integrations.core.wire.service import IamToken, PlatformToken, ValidatedToken
+from wx_integrations.core.wire.tokens import IamToken, PlatformToken, ValidatedToken
 
 API_KEY_GRANT = "urn:ibm:params:oauth:grant-type:apikey"
 ASSUME_GRANT = "urn:ibm:params:oauth:grant-type:assume"

@@ -8,12 +8,9 @@ came and carries an error; nothing is guessed. Choosing a tool and parsing
 arguments live beside this and are offered here too.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
@@ -35,8 +32,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class CallDelta:
+class CallDelta(NamedTuple):
     """A normalised piece of a call.
 
     Attributes:
@@ -48,14 +44,13 @@ class CallDelta:
     """
 
     choice: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides that of tuples
     id: str | None
     name: str | None
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class AssembledCall:
+class AssembledCall(NamedTuple):
     """A call so far, or whole.
 
     Attributes:
@@ -67,7 +62,7 @@ class AssembledCall:
         error: why `parsed` is None.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides that of tuples
     id: str
     name: str
     arguments: str
@@ -156,7 +151,7 @@ def whole_calls(
         call.take(id, name, text)
         call.finish(cut=cut)
         whole = call.assembled()
-        calls.append(replace(whole, arguments=text) if call.reader.fault else whole)
+        calls.append(whole._replace(arguments=text) if call.reader.fault else whole)
     return calls
 
 
@@ -169,61 +164,6 @@ def _said(delta: ToolCallDelta) -> tuple[str, str, str]:
     if not isinstance(arguments, str):
         arguments = "" if arguments is None else to_json(arguments).decode()
     return delta.id or "", function.name or "", arguments
-
-
-class _Choice:
-    """The calls of one choice, and which of them a delta belongs to."""
-
-    __slots__ = ("_by_id", "_by_index", "_choice", "_last", "_new_id", "calls")
-
-    def __init__(self, choice: int, new_id: Callable[[], str]) -> None:
-        self.calls: list[_Call] = []
-        self._choice = choice
-        self._new_id = new_id
-        self._by_index: dict[int, _Call] = {}
-        self._by_id: dict[str, _Call] = {}
-        self._last: _Call | None = None
-
-    def call_for(self, index: int | None, id: str, name: str) -> _Call:
-        """Return the call that a delta belongs to, a new one if to none."""
-        found = self._unindexed(id, name) if index is None else self._indexed(index, id, name)
-        call = found or self._open()
-        if index is not None:
-            self._by_index[index] = call
-            call.has_index = True
-        if id:
-            self._by_id.setdefault(id, call)
-        self._last = call
-        return call
-
-    def _indexed(self, index: int, id: str, name: str) -> _Call | None:
-        call = self._by_index.get(index)
-        if call is None:
-            # a call that began without index and goes on with one
-            call = self._by_id.get(id) if id else None if name else self._last
-            return call if call is not None and not call.has_index else None
-        if not name or (id and id == call.given_id):
-            return call
-        other_id = bool(id and call.given_id)
-        other_name = bool(call.name and name != call.name)
-        if (other_id and other_name) or ((other_id or other_name) and call.is_complete()):
-            return None
-        return call
-
-    def _unindexed(self, id: str, name: str) -> _Call | None:
-        call = self._by_id.get(id) or self._last
-        if call is None or (id and id == call.given_id):
-            return call
-        if id and call.given_id:
-            return None
-        if name and call.name and (name != call.name or call.is_complete()):
-            return None
-        return call
-
-    def _open(self) -> _Call:
-        call = _Call(self._choice, len(self.calls), self._new_id)
-        self.calls.append(call)
-        return call
 
 
 class _Call:
@@ -307,3 +247,58 @@ class _Call:
         self.shown = True
         self._id = self.given_id or self._new_id()
         return CallDelta(self._choice, self._index, self._id, self.name, "".join(self._pieces))
+
+
+class _Choice:
+    """The calls of one choice, and which of them a delta belongs to."""
+
+    __slots__ = ("_by_id", "_by_index", "_choice", "_last", "_new_id", "calls")
+
+    def __init__(self, choice: int, new_id: Callable[[], str]) -> None:
+        self.calls: list[_Call] = []
+        self._choice = choice
+        self._new_id = new_id
+        self._by_index: dict[int, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
+        self._last: _Call | None = None
+
+    def call_for(self, index: int | None, id: str, name: str) -> _Call:
+        """Return the call that a delta belongs to, a new one if to none."""
+        found = self._unindexed(id, name) if index is None else self._indexed(index, id, name)
+        call = found or self._open()
+        if index is not None:
+            self._by_index[index] = call
+            call.has_index = True
+        if id:
+            self._by_id.setdefault(id, call)
+        self._last = call
+        return call
+
+    def _indexed(self, index: int, id: str, name: str) -> _Call | None:
+        call = self._by_index.get(index)
+        if call is None:
+            # a call that began without index and goes on with one
+            call = self._by_id.get(id) if id else None if name else self._last
+            return call if call is not None and not call.has_index else None
+        if not name or (id and id == call.given_id):
+            return call
+        other_id = bool(id and call.given_id)
+        other_name = bool(call.name and name != call.name)
+        if (other_id and other_name) or ((other_id or other_name) and call.is_complete()):
+            return None
+        return call
+
+    def _unindexed(self, id: str, name: str) -> _Call | None:
+        call = self._by_id.get(id) or self._last
+        if call is None or (id and id == call.given_id):
+            return call
+        if id and call.given_id:
+            return None
+        if name and call.name and (name != call.name or call.is_complete()):
+            return None
+        return call
+
+    def _open(self) -> _Call:
+        call = _Call(self._choice, len(self.calls), self._new_id)
+        self.calls.append(call)
+        return call

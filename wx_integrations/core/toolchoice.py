@@ -1,7 +1,5 @@
 """Which tool to call: the frameworks' ways of saying it, as the two exclusive fields of the API."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple

@@ -6,7 +6,6 @@ request under way, and checking the numbers afterwards a fifth more time.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -35,8 +34,7 @@ class Vectors:
 
 def as_vectors(call: Call[Any]) -> Call[Vectors]:
     """Return an embeddings call whose answer is read into lists."""
-    fields = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
-    return Call(**{**fields, "parse": read_vectors})
+    return call._replace(parse=read_vectors)
 
 
 def read_vectors(content: bytes) -> Vectors:

@@ -1,7 +1,5 @@
 """Answers of the service as LangChain results: whole completions and folded streams; pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any, NamedTuple
 

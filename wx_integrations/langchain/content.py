@@ -6,8 +6,6 @@ API carries text, images, video and audio in user messages and text everywhere
 else; whatever it cannot carry is refused by name.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence

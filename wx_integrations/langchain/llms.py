@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from copy import copy
-from dataclasses import asdict
 from typing import Any, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
@@ -284,7 +283,7 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
     def _identifying_params(self) -> dict[str, Any]:
         """What decides the answer: model, place, scope and parameters; LangChain's cache key."""
         target = self.target_of(self._given)
-        facts = {name: value for name, value in asdict(target).items() if value is not None}
+        facts = {name: value for name, value in vars(target).items() if value is not None}
         place = {"kind": type(target).__name__.lower(), "url": self.settled_connection.hosts.ml}
         return {**facts, **place, **self.settings_for(self._given)}
 

@@ -1,7 +1,5 @@
 """One call of a chat model: defaults and call-time settings become a target, a request and how to read its answer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 

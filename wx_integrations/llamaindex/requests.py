@@ -1,10 +1,7 @@
 """Requests of an LLM: settings and call-time arguments become one strict body. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from llama_index.core.base.llms.types import ChatMessage, TextBlock, ThinkingBlock
 from pydantic import ValidationError
@@ -21,8 +18,7 @@ TOOLS = ("tools", "tool_choice", "tool_choice_option", "strict", "allow_parallel
 OURS = frozenset({*TARGETS, *TOOLS, "use_text_generation"})
 
 
-@dataclass(frozen=True)
-class Conversation:
+class Conversation(NamedTuple):
     """A chat request and how to read its answer."""
 
     request: ChatRequest

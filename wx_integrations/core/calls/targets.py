@@ -7,23 +7,49 @@ OpenAI's names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.wire.shapes import Sent
 
+_NOT_DEPLOYED = frozenset({"text/embeddings", "text/rerank"})
+"""Operations without a deployment's path in the API reference and the official SDKs."""
 
-@dataclass(frozen=True)
-class Model:
+_GATEWAY_PATHS = MappingProxyType(
+    {
+        "text/chat": "chat/completions",
+        "text/chat_stream": "chat/completions",
+        "text/generation": "completions",
+        "text/generation_stream": "completions",
+        "text/embeddings": "embeddings",
+    }
+)
+
+
+class _Value:
+    """What is equal when its class and its fields are."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
+class Model(_Value):
     """A model of the catalogue, used within one project or one space."""
 
-    model_id: str
-    project_id: str | None = None
-    space_id: str | None = None
-    versioned: ClassVar[bool] = True
+    versioned: ClassVar = True
+
+    def __init__(self, model_id: str, project_id: str | None = None, space_id: str | None = None) -> None:
+        self.model_id: Final = model_id
+        self.project_id: Final = project_id
+        self.space_id: Final = space_id
 
     @property
     def name(self) -> str:
@@ -55,22 +81,20 @@ class Model:
         return None
 
 
-@dataclass(frozen=True)
-class Deployment:
+class Deployment(_Value):
     """A deployment, by id or serving name; the body names neither model nor scope."""
 
-    deployment_id: str
-    versioned: ClassVar[bool] = True
+    versioned: ClassVar = True
 
-    NOT_DEPLOYED: ClassVar[frozenset[str]] = frozenset({"text/embeddings", "text/rerank"})
-    """Operations without a deployment's path in the API reference and the official SDKs."""
+    def __init__(self, deployment_id: str) -> None:
+        self.deployment_id: Final = deployment_id
 
     @property
     def name(self) -> str:
         return self.deployment_id
 
     def path(self, operation: str) -> str:
-        if operation in self.NOT_DEPLOYED:
+        if operation in _NOT_DEPLOYED:
             raise ConfigurationError(
                 f"deployments have no {operation.removeprefix('text/')}", hint="Use model_id", field="deployment_id"
             )
@@ -85,31 +109,22 @@ class Deployment:
         return None
 
 
-@dataclass(frozen=True)
-class Gateway:
+class Gateway(_Value):
     """A model of the Model Gateway, by its provider's id or alias; the scope travels in a header."""
 
-    model: str
-    project_id: str | None = None
-    space_id: str | None = None
-    versioned: ClassVar[bool] = False
+    versioned: ClassVar = False
 
-    PATHS: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {
-            "text/chat": "chat/completions",
-            "text/chat_stream": "chat/completions",
-            "text/generation": "completions",
-            "text/generation_stream": "completions",
-            "text/embeddings": "embeddings",
-        }
-    )
+    def __init__(self, model: str, project_id: str | None = None, space_id: str | None = None) -> None:
+        self.model: Final = model
+        self.project_id: Final = project_id
+        self.space_id: Final = space_id
 
     @property
     def name(self) -> str:
         return self.model
 
     def path(self, operation: str) -> str:
-        path = self.PATHS.get(operation)
+        path = _GATEWAY_PATHS.get(operation)
         if path is None:
             raise ConfigurationError(
                 f"the Model Gateway has no {operation.removeprefix('text/')}",

@@ -1,10 +1,7 @@
 """Operations as values: a call says what to send and how to read the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
@@ -16,8 +13,7 @@ ShapeT = TypeVar("ShapeT", bound=BaseModel)
 Host = Literal["ml", "platform"]
 
 
-@dataclass(frozen=True)
-class Call(Generic[T]):
+class Call(NamedTuple, Generic[T]):
     """One request and how to read its answer.
 
     Attributes:
@@ -34,17 +30,19 @@ class Call(Generic[T]):
 
     path: str
     parse: Callable[[bytes], T]
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | None = None
     method: str = "POST"
     host: Host = "ml"
     versioned: bool = True
     generates: bool = False
     query: Mapping[str, str] | None = None
-    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Call({self.method} {self.path})"  # bodies and headers may hold what others should not see
 
 
-@dataclass(frozen=True)
-class StreamCall(Generic[T]):
+class StreamCall(NamedTuple, Generic[T]):
     """One request whose answer is a stream of events.
 
     Attributes:
@@ -55,13 +53,16 @@ class StreamCall(Generic[T]):
     path: str
     parse: Callable[[bytes], T]
     is_last: Callable[[T], bool]
-    body: bytes = field(repr=False)
+    body: bytes
     versioned: bool = True
-    headers: Mapping[str, str] | None = field(default=None, repr=False)
-    method: ClassVar[str] = "POST"
-    host: ClassVar[Host] = "ml"
-    generates: ClassVar[bool] = True
-    query: ClassVar[None] = None
+    headers: Mapping[str, str] | None = None
+    method: str = "POST"
+    host: Host = "ml"
+    generates: bool = True
+    query: Mapping[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"StreamCall({self.method} {self.path})"
 
 
 def reader(shape: type[ShapeT]) -> Callable[[bytes], ShapeT]:
