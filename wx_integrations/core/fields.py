@@ -196,16 +196,20 @@ class ConnectionFields(BaseModel):
     @property
     def settled_connection(self) -> Connection:
         """The connection that fields and environment make."""
-        if self._settled is None:
-            self._settled = self._build_connection()
-        return self._settled
+        own = self.__pydantic_private__  # directly: each call passes here, and pydantic's way to it is long
+        assert own is not None
+        settled: Connection | None = own["_settled"]
+        if settled is None:
+            settled = own["_settled"] = self._build_connection()
+        return settled
 
     @property
     def session(self) -> Session:
         """The live clients, shared with every adapter of an equal connection; nothing is opened yet."""
-        if self._held.session is None:
-            self._held.session = Session.of(self.settled_connection)
-        return self._held.session
+        held = self._held
+        if held.session is None:
+            held.session = Session.of(self.settled_connection)
+        return held.session
 
     @property
     def client(self) -> Client:
@@ -294,6 +298,9 @@ class ModelFields(ConnectionFields):
     model: str | None = None
     """A model of the Model Gateway, by its provider's id or alias."""
 
+    _usual: tuple[tuple[Any, ...], Target] | None = PrivateAttr(default=None)
+    """The target of the fields, and the fields it was made of."""
+
     def _check(self) -> None:
         super()._check()
         _ = self.target
@@ -317,11 +324,22 @@ class ModelFields(ConnectionFields):
         Raises:
             ConfigurationError: none or more than one is named, or the scope is missing.
         """
+        if not (model_id or deployment_id or model):
+            return self._usual_target()
         if model is not None and model_id is None and deployment_id is None and self.model is None:
             model_id, model = model, None
-        names = {"model_id": model_id, "deployment_id": deployment_id, "model": model}
-        if not any(names.values()):
-            names = {"model_id": self.model_id, "deployment_id": self.deployment_id, "model": self.model}
+        return self._named_target({"model_id": model_id, "deployment_id": deployment_id, "model": model})
+
+    def _usual_target(self) -> Target:
+        fields = self.__dict__
+        made_of = (fields["model_id"], fields["deployment_id"], fields["model"], self.settled_connection)
+        usual = self._usual
+        if usual is None or usual[0] != made_of:
+            names = {name: fields[name] for name in ("model_id", "deployment_id", "model")}
+            usual = self._usual = made_of, self._named_target(names)
+        return usual[1]
+
+    def _named_target(self, names: Mapping[str, str | None]) -> Target:
         given = {name: value for name, value in names.items() if value is not None}
         if len(given) != 1:
             some = " and ".join(given)

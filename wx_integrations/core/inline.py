@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-_THINK, _END_THINK = "<think>", "</think>"
+THINK, _END_THINK = "<think>", "</think>"
+"""What begins a thought; a text without it has none."""
+
 _RESPONSE, _END_RESPONSE = "<response>", "</response>"
 
 
@@ -50,7 +52,7 @@ class ThoughtSplitter:
         self._held += text
         thought = ""
         if self._is(_Place.START):
-            self._open(_THINK, _Place.THOUGHT)
+            self._open(THINK, _Place.THOUGHT)
         if self._is(_Place.THOUGHT):
             thought, ended = self._until(_END_THINK, _Place.BETWEEN)
             if not ended:

@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from wx_integrations.core.errors import UnexpectedResponse
-from wx_integrations.core.inline import ThoughtSplitter, WrittenCall, WrittenCalls
+from wx_integrations.core.inline import THINK, ThoughtSplitter, WrittenCall, WrittenCalls
 from wx_integrations.core.toolcalls import AssembledCall, whole_calls
 from wx_integrations.core.wire.chat import Choice, Completion, Delta, FunctionDelta, ToolCallDelta, Usage
 from wx_integrations.langchain.messages import tool_calls
@@ -88,7 +88,9 @@ def _generation(choice: Choice, shared: dict[str, Any], usage: Usage | None, rea
         raise UnexpectedResponse("the model failed while answering (finish_reason error)", status=200, excerpt=text)
     if reading.first_call_only:
         calls = calls[:1]
-    valid, invalid = tool_calls(calls)
+    made: dict[str, Any] = {}
+    if calls:
+        made["tool_calls"], made["invalid_tool_calls"] = tool_calls(calls)
     reason = normal_reason(choice.finish_reason, called=bool(calls))
     metadata = {**shared, "finish_reason": reason, "finish_reason_raw": choice.finish_reason}
     if choice.logprobs is not None:
@@ -102,9 +104,8 @@ def _generation(choice: Choice, shared: dict[str, Any], usage: Usage | None, rea
         content=text,
         additional_kwargs=extra,
         response_metadata=metadata,
-        tool_calls=valid,
-        invalid_tool_calls=invalid,
         usage_metadata=usage_metadata(usage),
+        **made,
     )
     return ChatGeneration(message=message, generation_info={"finish_reason": reason})
 
@@ -114,7 +115,7 @@ def _parted(said: Delta, reading: Reading, *, cut: bool) -> tuple[str, str, list
     text = said.content or ""
     thought = said.reasoning_content or said.reasoning or ""
     calls = whole_calls(said.tool_calls or (), cut=cut)
-    if reading.thoughts and text:
+    if reading.thoughts and THINK in text:
         splitter = ThoughtSplitter()
         first, last = splitter.feed(text), splitter.finish()
         thought, text = thought + first[0] + last[0], first[1] + last[1]

@@ -7,7 +7,7 @@ names of the text generation API with what chat calls the same thing.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -50,20 +50,19 @@ _TWINS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_t
 """Old and new name of one limit; the service prefers the new one (official Node SDK's tests)."""
 
 
-def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str) -> None:
+def refuse_unknown(names: Iterable[str], known: Collection[str], owner: str) -> None:
     """Refuse names that are not known.
 
     Raises:
         ConfigurationError: names the first unknown one, and the nearest known one or chat's counterpart.
     """
-    allowed = set(known)
     for name in names:
-        if name in allowed:
+        if name in known:
             continue
         if name in TEXT_GENERATION:
             hint: str | None = f"{name} belongs to text generation: {TEXT_GENERATION[name]}"
         else:
-            near = difflib.get_close_matches(name, sorted(allowed), n=1)
+            near = difflib.get_close_matches(name, sorted(known), n=1)
             hint = f"Did you mean {near[0]!r}?" if near else None
         raise ConfigurationError(f"{owner} has no parameter {name!r}", hint=hint, field=name)
 
@@ -106,6 +105,8 @@ def merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
     None gives nothing; an empty `stop` takes the default's away.
     """
     whole = normal(defaults)
+    if not given:
+        return whole
     for name, value in given.items():
         if value is None:
             continue

@@ -50,7 +50,9 @@ class Turns(Base):
 
     def _target_of(self, given: Mapping[str, Any]) -> calls.Target:
         """Return what a call goes to."""
-        return self.target_for(**{name: given[name] for name in TARGET_NAMES if name in given})
+        return (
+            self.target_for(**{name: given[name] for name in TARGET_NAMES if name in given}) if given else self.target
+        )
 
     def _turn(
         self,
@@ -90,6 +92,8 @@ class Turns(Base):
         )
 
     def _merged(self, stop: list[str] | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        if stop is None and not given:
+            return merged(self.parameters, {})
         params = params_as_dict(given.get("params"))
         refuse_unknown(params, NAMES, "params")
         own = {name: given[name] for name in NAMES if given.get(name) is not None}

@@ -26,7 +26,7 @@ from llama_index.core.base.llms.types import (
 
 from wx_integrations.core.calls import Frame, ends_chat, ends_generation
 from wx_integrations.core.errors import StreamBroken, UnexpectedResponse
-from wx_integrations.core.inline import ThoughtSplitter
+from wx_integrations.core.inline import THINK, ThoughtSplitter
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
 from wx_integrations.core.wire.chat import Chunk, Completion, Delta, StreamChoice, SystemDetails, Usage
 from wx_integrations.core.wire.shapes import Received
@@ -54,9 +54,11 @@ def from_completion(completion: Completion, *, single_call: bool = False) -> Cha
     said = (choice.message if choice else None) or Delta()
     finish_reason = choice.finish_reason if choice else None
     calls = whole_calls(said.tool_calls or (), cut=finish_reason in CUT)
-    splitter = ThoughtSplitter()
-    parts = (splitter.feed(said.content or ""), splitter.finish())
-    written, text = ("".join(part) for part in zip(*parts, strict=True))
+    written, text = "", said.content or ""
+    if THINK in text:
+        splitter = ThoughtSplitter()
+        parts = (splitter.feed(text), splitter.finish())
+        written, text = ("".join(part) for part in zip(*parts, strict=True))
     return ChatResponse(
         message=_message(
             text, thoughts(said) + written, calls[:1] if single_call else calls, refusal=said.refusal or ""

@@ -110,8 +110,12 @@ class ParameterFields(BaseModel):
     @property
     def parameter_layers(self) -> tuple[Layer, Layer]:
         """What the constructor gave: fields, then `additional_params`."""
-        fields = {name: getattr(self, name) for name in ParameterFields.model_fields if name != "additional_params"}
-        return {name: value for name, value in fields.items() if value is not None}, self.additional_params or {}
+        fields = self.__dict__
+        own = {name: fields[name] for name in _FIELDS if fields[name] is not None}
+        return own, self.additional_params or {}
+
+
+_FIELDS = tuple(name for name in ParameterFields.model_fields if name != "additional_params")
 
 
 def known_names_only(layer: Layer, also: frozenset[str] = frozenset()) -> None:
