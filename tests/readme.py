@@ -145,13 +145,15 @@ def traffic() -> str:
     """Return how many requests other clients and ours need for the same calls."""
     report = TRAFFIC.read_text("utf-8")
     versions = dict(re.findall(r"^\| ([a-z-]+) \| (\d[\w.]*) \|$", report, re.MULTILINE))
+    chapter = report.partition("## In figures")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in chapter.splitlines() if line[:1] == "|"]
+    figures = {row[0]: row[1:] for row in rows}
+    columns = zip(figures[""], figures["calls"], figures["their requests"], figures["our requests"], strict=True)
     lines = ["| client | calls | its requests | ours |", "|---|---|---|---|"]
-    figures = report.partition("## In figures")[2].partition("\n## ")[0]
-    for client, calls, theirs, ours in re.findall(
-        r"^\| ([a-z-]+) \| (\d+) \| (\d+) \| (\d+) \|", figures, re.MULTILINE
-    ):
+    for client, *numbers in columns:
         if client != "all":
-            lines.append(f"| {' '.join(filter(None, (client, versions.get(client))))} | {calls} | {theirs} | {ours} |")
+            named = " ".join(filter(None, (client, versions.get(client))))
+            lines.append(f"| {named} | {' | '.join(numbers)} |")
     return "\n".join(lines) + "\n"
 
 
