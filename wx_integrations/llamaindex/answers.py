@@ -128,7 +128,7 @@ class Fold:
         if choice is not None and choice.finish_reason:
             self._finish_reason = choice.finish_reason
             self._assembler.finish(0, cut=choice.finish_reason in CUT)
-        if ends_chat(chunk):
+        if (chunk.usage is not None or self._finish_reason) and ends_chat(chunk):
             self._whole = True
             written, held_back = self._splitter.finish()
             thought, text = thought + written, text + held_back
@@ -291,6 +291,8 @@ def _message(text: str, thought: str, calls: Sequence[AssembledCall], *, refusal
         ]
     if refusal:
         kwargs["refusal"] = refusal
+    if not kwargs:
+        return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=kwargs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from pydantic import ConfigDict
@@ -21,6 +21,16 @@ from wx_integrations.llamaindex.metadata import DescribedModel
 
 T = TypeVar("T")
 S = TypeVar("S")
+T_co = TypeVar("T_co", covariant=True)
+S_contra = TypeVar("S_contra", contravariant=True)
+
+
+class Folding(Protocol[S_contra, T_co]):
+    """Folds the frames of a stream into responses; `end` checks that there was an answer, and returns what is left."""
+
+    def feed(self, frame: S_contra) -> T_co | None: ...
+
+    def end(self) -> T_co | None: ...
 
 
 class Endpoints(DescribedModel):
@@ -50,17 +60,8 @@ class Endpoints(DescribedModel):
         if self._generates(kwargs):
             return mapped(answers.chat_of, self._stream_generate(self._prompt_of(history), kwargs))
         target, said = self._conversation(history, media.read(media.unread(history)), kwargs)
-        frames = self._stream(calls.chat_frames(target, said.request), target)
-
-        def responses() -> Generator[ChatResponse, None, None]:
-            fold = answers.Fold(single_call=said.single_call)
-            with closing(frames):
-                for frame in frames:
-                    yield fold.feed(frame)
-                if (last := fold.end()) is not None:
-                    yield last
-
-        return responses()
+        fold = answers.Fold(single_call=said.single_call)
+        return self._stream(calls.chat_frames(target, said.request), target, fold)
 
     async def _astream_chat(
         self, history: Sequence[ChatMessage], kwargs: Mapping[str, Any]
@@ -68,17 +69,8 @@ class Endpoints(DescribedModel):
         if self._generates(kwargs):
             return amapped(answers.chat_of, self._astream_generate(self._prompt_of(history), kwargs))
         target, said = self._conversation(history, await _read(history), kwargs)
-        frames = self._astream(calls.chat_frames(target, said.request), target)
-
-        async def responses() -> AsyncGenerator[ChatResponse, None]:
-            fold = answers.Fold(single_call=said.single_call)
-            async with Adopted(frames) as owned:
-                async for frame in owned:
-                    yield fold.feed(frame)
-                if (last := fold.end()) is not None:
-                    yield last
-
-        return responses()
+        fold = answers.Fold(single_call=said.single_call)
+        return self._astream(calls.chat_frames(target, said.request), target, fold)
 
     def _conversation(
         self, history: Sequence[ChatMessage], contents: media.Contents, kwargs: Mapping[str, Any]
@@ -99,13 +91,11 @@ class Endpoints(DescribedModel):
 
     def _stream_generate(self, prompt: str, kwargs: Mapping[str, Any]) -> Generator[CompletionResponse, None, None]:
         target, request = self._generation(prompt, kwargs)
-        fold = answers.TextFold()
-        return mapped(fold.feed, self._stream(calls.generate_stream(target, request), target), fold.end)
+        return self._stream(calls.generate_stream(target, request), target, answers.TextFold())
 
     def _astream_generate(self, prompt: str, kwargs: Mapping[str, Any]) -> AsyncGenerator[CompletionResponse, None]:
         target, request = self._generation(prompt, kwargs)
-        fold = answers.TextFold()
-        return amapped(fold.feed, self._astream(calls.generate_stream(target, request), target), fold.end)
+        return self._astream(calls.generate_stream(target, request), target, answers.TextFold())
 
     def _generation(self, prompt: str, kwargs: Mapping[str, Any]) -> tuple[Target, Any]:
         target = self.target_for(**requests.target_names(kwargs))
@@ -135,20 +125,27 @@ class Endpoints(DescribedModel):
                 self._explain(error, target, await self._amodels())
             raise
 
-    def _stream(self, call: StreamCall[T], target: Target) -> Generator[T, None, None]:
+    def _stream(self, call: StreamCall[S], target: Target, fold: Folding[S, T]) -> Generator[T, None, None]:
         try:
             with closing(self.client.stream(call)) as frames:
-                yield from frames
+                for frame in frames:
+                    if (response := fold.feed(frame)) is not None:
+                        yield response
+            if (last := fold.end()) is not None:
+                yield last
         except ServiceError as error:
             if self._may_explain(error, target):
                 self._explain(error, target, _quietly(self.client.run, calls.model_specs()))
             raise
 
-    async def _astream(self, call: StreamCall[T], target: Target) -> AsyncGenerator[T, None]:
+    async def _astream(self, call: StreamCall[S], target: Target, fold: Folding[S, T]) -> AsyncGenerator[T, None]:
         try:
             async with Adopted(self.async_client.stream(call)) as frames:
                 async for frame in frames:
-                    yield frame
+                    if (response := fold.feed(frame)) is not None:
+                        yield response
+            if (last := fold.end()) is not None:
+                yield last
         except ServiceError as error:
             if self._may_explain(error, target):
                 self._explain(error, target, await self._amodels())
@@ -183,25 +180,15 @@ async def _read(history: Sequence[ChatMessage]) -> media.Contents:
     return await asyncio.to_thread(media.read, blocks) if blocks else {}
 
 
-def mapped(
-    fold: Callable[[S], T | None], source: Generator[S, None, None], end: Callable[[], object] | None = None
-) -> Generator[T, None, None]:
-    """Yield what a function makes of each item, without the Nones, and call `end`; closing this closes the source."""
+def mapped(function: Callable[[S], T], source: Generator[S, None, None]) -> Generator[T, None, None]:
+    """Yield what a function makes of each item; closing this closes the source."""
     with closing(source):
         for item in source:
-            if (made := fold(item)) is not None:
-                yield made
-    if end is not None:
-        end()
+            yield function(item)
 
 
-async def amapped(
-    fold: Callable[[S], T | None], source: AsyncGenerator[S, None], end: Callable[[], object] | None = None
-) -> AsyncGenerator[T, None]:
-    """Yield what a function makes of each item, without the Nones, and call `end`; closing this closes the source."""
+async def amapped(function: Callable[[S], T], source: AsyncGenerator[S, None]) -> AsyncGenerator[T, None]:
+    """Yield what a function makes of each item; closing this closes the source."""
     async with Adopted(source) as items:
         async for item in items:
-            if (made := fold(item)) is not None:
-                yield made
-    if end is not None:
-        end()
+            yield function(item)
