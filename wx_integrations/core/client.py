@@ -120,6 +120,12 @@ class _Live:
         self.users = 0
         self.retired = False
 
+    def end(self) -> None:
+        """Close it unless somebody uses it: when the interpreter ends, a thread may be in the middle of a stream."""
+        self.retired = True
+        if not self.users:
+            self.http.close()
+
 
 class _Common:
     """What both colours offer without waiting.
@@ -220,7 +226,8 @@ class Client(_Common):
                     yield from reading.values(data)
                 yield from reading.rest()
             except httpx.HTTPError as error:
-                raise unread(error, request, reading) from without_traceback(error)
+                if not reading.complete:  # else nothing of the answer is missing
+                    raise unread(error, request, reading) from without_traceback(error)
             finally:
                 response.close()
         finally:
@@ -278,7 +285,7 @@ class Client(_Common):
             live = self._live
             if live is None or live.generation != self._shared.generation:
                 live = _Live(self._build(), self._shared.generation)
-                self._live, self._closer = live, weakref.finalize(self, live.http.close)
+                self._live, self._closer = live, weakref.finalize(self, live.end)
             live.users += 1
             return live
 
@@ -383,7 +390,8 @@ class AsyncClient(_Common):
                 for value in reading.rest():
                     yield value
             except httpx.HTTPError as error:
-                raise unread(error, request, reading) from without_traceback(error)
+                if not reading.complete:  # else nothing of the answer is missing
+                    raise unread(error, request, reading) from without_traceback(error)
             finally:
                 await response.aclose()
         finally:

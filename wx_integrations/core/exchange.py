@@ -238,6 +238,7 @@ class Reading:
         self.decoder = Decoder()
         self.arrived: list[bytes] = []  # raw, as bytes cost the garbage collector nothing
         self.complete = False
+        self.finished: set[int] = set()
         self.ended = False
         self.trace: str | None = None
 
@@ -282,8 +283,14 @@ class Reading:
             note_trace(value, self.trace)
         self.arrived.append(data)
         if self.call.is_last(value):
-            self.complete = True
+            self.complete = self.complete or self.call.choices == 1 or self._all_finished(value)
         return value
+
+    def _all_finished(self, value: Any) -> bool:
+        """Whether each of several choices has its finish reason, or the usage came, which is last."""
+        found = {choice.index for choice in value.choices if choice.finish_reason}
+        self.finished |= found
+        return not found or len(self.finished) >= self.call.choices
 
     def service_error(self, data: bytes) -> StreamBroken:
         data = self._shown(data)

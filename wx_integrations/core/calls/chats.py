@@ -35,6 +35,7 @@ def chat_stream(target: Target, request: ChatRequest) -> StreamCall[Chunk]:
         is_last=ends_chat,
         versioned=target.versioned,
         headers=target.headers(),
+        choices=request.n or 1,
     )
 
 

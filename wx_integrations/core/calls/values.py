@@ -48,6 +48,7 @@ class StreamCall(NamedTuple, Generic[T]):
     Attributes:
         parse: one event's data to a value.
         is_last: whether a value ends a complete answer; a stream that stops without one is broken.
+        choices: how many answers come at once; each must end.
     """
 
     path: str
@@ -56,6 +57,7 @@ class StreamCall(NamedTuple, Generic[T]):
     body: bytes
     versioned: bool = True
     headers: Mapping[str, str] | None = None
+    choices: int = 1
     method: str = "POST"
     host: Host = "ml"
     generates: bool = True
