@@ -16,7 +16,7 @@ from tests.support.certificates import QUICK
 from tests.support.colour import Colour
 from tests.support.leftovers import busy, pools_of, until
 from tests.support.server import CLOSE, HANG, RESET, Script, Server, Step, frames, pause, stream
-from wx_integrations.core.calls import Deployment, Gateway, Model, chat_stream, generate_stream
+from wx_integrations.core.calls import Deployment, Gateway, Model, chat_frames, chat_stream, generate_stream
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import StreamBroken, TimedOut
 from wx_integrations.core.session import Session
@@ -253,8 +253,9 @@ def test_an_error_after_the_finish_is_an_error(colour: Colour, serve: Serve) -> 
 @pytest.mark.parametrize(
     "target", [MODEL, Deployment("d"), Gateway("m", project_id="p")], ids=lambda t: type(t).__name__
 )
-def test_of_several_choices_each_must_finish(colour: Colour, serve: Serve, target: Any) -> None:
-    call = chat_stream(target, ChatRequest(messages=[*SAID], n=2))
+@pytest.mark.parametrize("make", [chat_stream, chat_frames])
+def test_of_several_choices_each_must_finish(colour: Colour, serve: Serve, target: Any, make: Any) -> None:
+    call = make(target, ChatRequest(messages=[*SAID], n=2))
     one, other = piece("", "stop", index=0), piece("", "stop", index=1)
     both = {"id": "1", "choices": [*one["choices"], *other["choices"]]}
     for sent, whole in (

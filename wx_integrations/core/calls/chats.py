@@ -70,7 +70,7 @@ def chat_frames(target: Target, request: ChatRequest) -> StreamCall[Frame]:
     def is_last(frame: Frame) -> bool:
         return ends_chat(frame.chunk)
 
-    return StreamCall(plain.path, read, is_last, plain.body, plain.versioned, plain.headers)
+    return StreamCall(plain.path, read, is_last, plain.body, plain.versioned, plain.headers, plain.choices)
 
 
 def ends_chat(chunk: Chunk) -> bool:
