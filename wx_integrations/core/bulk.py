@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
-from contextlib import aclosing, closing
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
+from wx_integrations.core.adoption import Adopted
 from wx_integrations.core.batching import MAX_BYTES, MAX_TEXTS, Batch, Room, flaw_of
 from wx_integrations.core.crew import Answered, arun, run
 from wx_integrations.core.errors import ConfigurationError, WatsonxError
@@ -123,7 +124,7 @@ class Work(Generic[R]):
     ) -> AsyncGenerator[Done[R], None]:
         """Yield the pieces of the outcome; see `crew.arun`."""
         running = arun(self.job, texts, send, self._limiter, self._caller, self._watch)
-        async with aclosing(running) as pieces:
+        async with Adopted(running) as pieces:
             with closing(self):
                 async for piece in pieces:
                     yield piece

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wx_integrations.core import calls
+from wx_integrations.core.adoption import Adopted
 from wx_integrations.core.arrays import as_matrix, numpy
 from wx_integrations.core.batching import Batch, check_texts
 from wx_integrations.core.bulk import Bounds, OnFailure, Watching, Whole, Work
@@ -130,7 +131,7 @@ class Embedder:
     ) -> AsyncGenerator[Any, None]:
         """Yield a vector for each text, in their order, holding a few batches at a time; see `stream`."""
         work = self._work(None, Watching(on_progress, show_progress), stream=True, ordered=True)
-        async with aclosing(work.apieces(texts, self._asend)) as pieces:
+        async with Adopted(work.apieces(texts, self._asend)) as pieces:
             async for piece in pieces:
                 for vector in work.told(piece, on_failure):
                     yield vector

@@ -7,7 +7,7 @@ program pays for what is imported here.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Any, Literal, Self, overload
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -18,6 +18,7 @@ from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, PrivateAttr
 
 from wx_integrations.core import calls
+from wx_integrations.core.adoption import Adopted
 from wx_integrations.core.advice import concerns_model
 from wx_integrations.core.errors import ConfigurationError, ServiceError
 from wx_integrations.langchain import blocks, structured
@@ -121,7 +122,7 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         turn = self._stream_turn(messages, stop, kwargs, await self._afetched(messages))
         fold = Fold(turn.reading)
-        async with aclosing(self.async_client.stream(calls.chat_stream(turn.target, turn.request))) as frames:
+        async with Adopted(self.async_client.stream(calls.chat_stream(turn.target, turn.request))) as frames:
             try:
                 async for frame in frames:
                     for chunk in fold.feed(frame):

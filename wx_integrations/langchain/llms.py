@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, closing
+from contextlib import closing
 from copy import copy
 from typing import Any, Self, cast
 
@@ -16,6 +16,7 @@ from langchain_core.outputs import GenerationChunk, LLMResult
 from pydantic import PrivateAttr
 
 from wx_integrations.core import calls
+from wx_integrations.core.adoption import Adopted
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.wire.text import Generation, GenerationRequest, Tokenization
 from wx_integrations.langchain import serialization
@@ -107,7 +108,7 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
     ) -> AsyncIterator[str]:
         """Yield the text as it comes; see `stream`."""
         own = self._for_call(stop, _parted(kwargs)[1])
-        async with aclosing(
+        async with Adopted(
             cast("AsyncGenerator[str]", super(WatsonxLLM, own).astream(input, config, stop=stop))
         ) as pieces:
             async for piece in pieces:
@@ -241,7 +242,7 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
     ) -> AsyncIterator[GenerationChunk]:
         target, request = self._request(prompt, stop, kwargs)
         fold = Fold()
-        async with aclosing(self.async_client.stream(calls.generate_stream(target, request))) as frames:
+        async with Adopted(self.async_client.stream(calls.generate_stream(target, request))) as frames:
             async for frame in frames:
                 chunk = fold.feed(frame)
                 if chunk is not None:
