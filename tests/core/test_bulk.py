@@ -16,7 +16,7 @@ import pytest
 from tests.core.bulking import Bench, Both, CountingBrain, slowly, texts_of, vector
 from wx_integrations import ConfigurationError, InvalidRequest, Unauthorized
 from wx_integrations.core.bulk import Bounds
-from wx_integrations.core.errors import PartialFailure, RateLimited, UnexpectedResponse
+from wx_integrations.core.errors import ConnectionFailed, PartialFailure, RateLimited, Unavailable, UnexpectedResponse
 from wx_integrations.core.limiter import Waiter
 from wx_integrations.core.progress import Progress
 from wx_integrations.core.retry import RetryPolicy
@@ -113,9 +113,20 @@ def test_what_was_done_before_the_end_is_kept(bench: Bench, both: Both) -> None:
 @pytest.mark.parametrize("fault", [TooMany(), Status(503), Broken("reset")])
 def test_what_passes_is_waited_out_beyond_the_clients_retries(both: Both, fault: Any) -> None:
     bench = Bench(retry=RetryPolicy(total=1, backoff_factor=0.001))
-    bench.emulator.faults.add(fault, path="text/embeddings", nth=range(1, 6))
-    assert both.call(bench.embedder(), "embed", texts_of(3)).vectors == [vector(number) for number in range(3)]
-    assert len(bench.sent) == 6
+    bench.emulator.faults.add(fault, path="text/embeddings", nth=range(2, 7))
+    embedder = bench.embedder(batch_size=1, max_concurrency=1)
+    assert both.call(embedder, "embed", texts_of(3)).vectors == [vector(number) for number in range(3)]
+    assert len(bench.sent) == 8
+
+
+@pytest.mark.parametrize("fault", [TooMany(), Status(503), Broken("reset")])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_request_that_nothing_answers_is_sent_as_often_as_the_policy_says(both: Both, fault: Any, count: int) -> None:
+    bench = Bench(retry=RetryPolicy(total=2, backoff_factor=0.001))
+    bench.emulator.faults.add(fault, path="text/embeddings")
+    with pytest.raises((RateLimited, Unavailable, ConnectionFailed)) as raised:
+        both.call(bench.embedder(), "embed", texts_of(count))
+    assert len(bench.emulator.journal.find("text/embeddings")) == 3 == raised.value.attempts
 
 
 def test_without_retries_there_are_no_further_rounds_either(both: Both) -> None:
@@ -128,11 +139,12 @@ def test_without_retries_there_are_no_further_rounds_either(both: Both) -> None:
 
 @pytest.mark.parametrize("how", ["truncated", "types", "empty", "null"])
 def test_an_answer_that_makes_no_sense_is_asked_for_once_more(bench: Bench, both: Both, how: Any) -> None:
-    bench.emulator.faults.add(Malformed(how), path="text/embeddings", times=1)
-    assert both.call(bench.embedder(), "embed", texts_of(3)).vectors == [vector(number) for number in range(3)]
+    embedder = bench.embedder(batch_size=1, max_concurrency=1)
+    bench.emulator.faults.add(Malformed(how), path="text/embeddings", nth=[2])
+    assert both.call(embedder, "embed", texts_of(3)).vectors == [vector(number) for number in range(3)]
     bench.emulator.faults.add(Malformed(how), path="text/embeddings")
     with pytest.raises(UnexpectedResponse):
-        both.call(bench.embedder(), "embed", texts_of(3))
+        both.call(embedder, "embed", texts_of(3))
 
 
 def test_a_bug_is_no_error_of_a_text(bench: Bench, both: Both, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,8 +129,9 @@ def test_texts_that_all_fail_are_all_named_when_one_went_well() -> None:
 
 
 @pytest.mark.parametrize("error", [refused(429), refused(503), ConnectionFailed("reset"), TimedOut("late")])
-def test_what_may_pass_is_tried_again(error: WatsonxError) -> None:
-    job = fed(["a", "b"])
+def test_what_may_pass_is_tried_again_while_others_are_answered(error: WatsonxError) -> None:
+    job = fed(["a", "b"], 1)
+    answer(job, job.next())
     for _ in range(ROUNDS):
         batch = job.next()
         job.fail(batch, error)
@@ -139,8 +140,18 @@ def test_what_may_pass_is_tried_again(error: WatsonxError) -> None:
     assert job.failure({0: "A", 1: "B"}) is None
 
 
+@pytest.mark.parametrize("error", [refused(429), refused(503), ConnectionFailed("reset"), UnexpectedResponse("what?")])
+@pytest.mark.parametrize("texts", [["a"], ["a", "b"]], ids=["alone", "first of two"])
+def test_what_nobody_has_got_is_not_asked_for_beyond_the_retry_policy(texts: list[str], error: WatsonxError) -> None:
+    job = fed(texts, 1)
+    job.fail(job.next(), error)
+    assert job.over
+    assert job.failure({}) is error
+
+
 def test_what_does_not_pass_ends_the_job() -> None:
-    job = fed(["a", "b", "c"], 1)
+    job = fed(["a", "b", "c", "d"], 1)
+    answer(job, job.next())
     first, second = job.next(), job.next()
     for _ in range(ROUNDS):
         job.fail(first, refused(503))
@@ -151,19 +162,22 @@ def test_what_does_not_pass_ends_the_job() -> None:
     assert (job.has_batch, job.over) == (False, False), "another request is under way"
     answer(job, second)
     assert (job.has_batch, job.over) == (False, True)
-    failure = job.failure({1: "B"})
+    failure = job.failure({0: "A", 2: "C"})
     assert isinstance(failure, PartialFailure)
-    assert (failure.done, failure.failed, failure.untried, failure.cause) == ({1: "B"}, {}, (0, 2), error)
-    assert str(failure).startswith("only 1 of 3 done: HTTP 503: no")
+    assert (failure.done, failure.failed, failure.untried) == ({0: "A", 2: "C"}, {}, (1, 3))
+    assert failure.cause is error
+    assert str(failure).startswith("only 2 of 4 done: HTTP 503: no")
     assert failure.__cause__ is error
 
 
 def test_an_answer_that_makes_no_sense_gets_one_more_chance() -> None:
-    job = fed(["a"])
+    job = fed(["a", "b"], 1)
+    answer(job, job.next())
     error = UnexpectedResponse("what?")
     job.fail(job.next(), error)
+    assert not job.over
     job.fail(job.next(), error)
-    assert job.failure({}) is error
+    assert job.stopped_by is error
 
 
 def test_without_rounds_nothing_is_tried_again() -> None:

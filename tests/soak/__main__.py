@@ -41,7 +41,7 @@ def show(figures: Figures, console: Console) -> None:
         ("gave up on a busy machine", figures.late),
         ("requests", figures.requests),
         ("requests with trouble", f"{struck} ({struck / max(1, figures.requests):.1%})"),
-        ("most requests of one call", f"{figures.most_requests} ({TRIES}, 1 for a token; bulk: 4 rounds)"),
+        ("most requests of one call", f"{figures.most_requests} (policy: {TRIES}, 1 more for a token)"),
         ("attempts the service never saw", figures.unseen),
         ("token exchanges, expiries, requests", f"{figures.exchanges}, {figures.expiries}, {figures.token_requests}"),
         *((f"left: {name}", count) for name, count in figures.left.items()),

@@ -26,7 +26,6 @@ class Errand:
         run: makes call number n and returns its answer in a form that can be compared.
         arun: the same without blocking.
         right: the right answer of call number n.
-        rounds: further rounds that its requests may go when the policy's tries did not suffice.
         streams: whether the answer is a stream.
         impatient: whether it gives up when nothing arrives for a while.
         fickle: whether it is cancelled on the way, if the colour has that.
@@ -36,7 +35,6 @@ class Errand:
     run: Callable[[int], Any]
     arun: Callable[[int], Coroutine[Any, Any, Any]]
     right: Callable[[int], Any]
-    rounds: int = 0
     streams: bool = False
     impatient: bool = False
     fickle: bool = False

@@ -144,9 +144,7 @@ class Errands:
             async def arun(number: int) -> Any:
                 return await asyncio.wait_for(errand.arun(number), FICKLE * (number % 17) / 16)
 
-            return Errand(
-                f"{errand.name}, cancelled", errand.run, arun, errand.right, errand.rounds, errand.streams, fickle=True
-            )
+            return Errand(f"{errand.name}, cancelled", errand.run, arun, errand.right, errand.streams, fickle=True)
 
         names = ("core chat", "core stream", "LangChain stream", "LlamaIndex stream", "LlamaIndex embeddings")
         return [cancelled(errand) for errand in self.steady() if errand.name in names]

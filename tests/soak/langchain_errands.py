@@ -6,7 +6,6 @@ from typing import Any
 
 from tests.soak import questions as ask
 from tests.soak.calling import LIMIT, Errand, Made
-from wx_integrations.core.jobs import ROUNDS
 from wx_integrations.langchain import ChatWatsonx, WatsonxEmbeddings, WatsonxRerank
 
 
@@ -83,14 +82,12 @@ def retrieval(made: Made) -> list[Errand]:
             lambda n: embeddings.embed_documents(ask.passages(n)),
             lambda n: embeddings.aembed_documents(ask.passages(n)),
             ask.vectors,
-            rounds=ROUNDS,
         ),
         Errand(
             "LangChain rerank",
             lambda n: ask.places(reranker.rerank(ask.passages(n), ask.question(n))),
             ranked,
             ask.ranks,
-            rounds=ROUNDS,
         ),
     ]
 

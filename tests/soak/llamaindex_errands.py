@@ -9,7 +9,6 @@ from llama_index.core.tools import FunctionTool
 
 from tests.soak import questions as ask
 from tests.soak.calling import LIMIT, Errand, Made
-from wx_integrations.core.jobs import ROUNDS
 from wx_integrations.llamaindex import WatsonxEmbeddings, WatsonxLLM, WatsonxRerank
 
 
@@ -83,14 +82,12 @@ def retrieval(made: Made) -> list[Errand]:
             lambda n: embeddings.get_text_embedding_batch(ask.passages(n)),
             lambda n: embeddings.aget_text_embedding_batch(ask.passages(n)),
             ask.vectors,
-            rounds=ROUNDS,
         ),
         Errand(
             "LlamaIndex rerank",
             lambda n: ask.scores(reranker.postprocess_nodes(ask.nodes(n), query_str=ask.question(n))),
             processed,
             ask.ranked_texts,
-            rounds=ROUNDS,
         ),
     ]
 

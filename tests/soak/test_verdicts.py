@@ -33,7 +33,6 @@ STREAM = replace(CALL, streams=True)
 HASTY = replace(CALL, impatient=True)
 HASTY_STREAM = replace(STREAM, impatient=True)
 FICKLE = replace(CALL, fickle=True)
-BULK = replace(CALL, rounds=3)
 OK = Met(None, 200)
 EXPIRED = Met(None, 401)
 BUSY = Met("503", 503)
@@ -95,18 +94,10 @@ def _spaced(seen: list[Met], gap: float = PAUSE / Clock.SPEED) -> list[Met]:
         (HASTY_STREAM, [OK], told(StreamBroken("m"), 1)),
         (FICKLE, [BUSY, OK], TimeoutError()),
         (FICKLE, [], TimeoutError()),
-        (BULK, [BUSY] * 5 + [OK], None),
-        (BULK, [BUSY] * 20, unavailable()),
-        (BULK, [PAGE, OK], None),
-        (BULK, [PAGE, PAGE], told(UnexpectedResponse("m"), 1)),
-        (BULK, [EXPIRED, OK], None),
-        (BULK, [PAGE], failed()),  # no token for the next round
-        (BULK, [BUSY] * 5, PartialFailure("m", done={}, failed={0: unavailable()})),
+        (CALL, [BUSY] * 5, PartialFailure("m", done={}, failed={0: unavailable()})),
     ],
 )
 def test_what_passes(errand: Errand, seen: list[Met], error: WatsonxError | None) -> None:
-    if errand is BULK and isinstance(error, PartialFailure):
-        seen = seen * 4
     assert complaint(errand, seen, error) == ""
 
 
@@ -121,9 +112,6 @@ def test_what_passes(errand: Errand, seen: list[Met], error: WatsonxError | None
         (CALL, [EXPIRED, EXPIRED, OK], None, "last allowed"),
         (STREAM, [CUT, OK], None, "last allowed"),
         (HASTY, [Met("silence", 200), OK], None, "last allowed"),
-        (BULK, [BUSY] * 21, unavailable(), "last allowed"),
-        (BULK, [PAGE, PAGE, OK], None, "last allowed"),
-        (BULK, [ERROR, OK], None, "last allowed"),
         (FICKLE, [BUSY] * 6, TimeoutError(), "last allowed"),
         (CALL, [BUSY, BUSY], unavailable(2), "gave up after 2 of 5"),
         (CALL, [GONE], failed(1), "gave up after 1 of 5"),
@@ -148,7 +136,6 @@ def test_what_passes(errand: Errand, seen: list[Met], error: WatsonxError | None
         (CALL, [OK], KeyError("choices"), "not an error of the package"),
         (CALL, [OK], TimeoutError(), "not an error of the package"),
         (HASTY, [OK], told(StreamBroken("m"), 1), "expected ['TimedOut', 'right']"),
-        (BULK, [BUSY] * 5, PartialFailure("m", done={}, failed={0: told(StreamBroken("m"), 5)}), "StreamBroken"),
     ],
 )
 def test_what_does_not(errand: Errand, seen: list[Met], error: BaseException | None, words: str) -> None:

@@ -7,7 +7,7 @@ may come, and what the call must come to when none does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,9 +47,8 @@ class Verdict(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where a call is: its round (of bulk jobs), requests sent in it, and repetitions for a refused token."""
+    """Where a call is: requests sent, and repetitions for a refused token."""
 
-    round: int = 0
     sent: int = 0
     granted: int = 0
 
@@ -103,28 +102,13 @@ def _views(met: Met, errand: Errand) -> set[str]:
 # --------------------------------------------------------------------------- steps
 
 
-def following(state: State, seen: set[str], errand: Errand) -> set[State]:
+def following(state: State, seen: set[str]) -> set[State]:
     """Return where a call may be when its latest request looked like this and it goes on."""
     found = set()
-    if seen & {"refused", "none"}:
-        found.add(_next_round(state) if state.exhausted else state)
+    if seen & {"refused", "none"} and not state.exhausted:
+        found.add(state)
     if "token" in seen and not state.granted:
-        found |= {state._replace(granted=1), _next_round(state)}  # a new token, or none to be had
-    if "page" in seen and state.round == 0:
-        found.add(_next_round(state))
-    return {state for state in found if state.round <= errand.rounds}
-
-
-def _next_round(state: State) -> State:
-    return State(state.round + 1)
-
-
-def _with_empty_rounds(states: Iterable[State], errand: Errand) -> set[State]:
-    """A round comes to nothing when there is no token to be had."""
-    found = set(states)
-    for state in states:
-        if not state.sent:
-            found |= {State(number) for number in range(state.round + 1, errand.rounds + 1)}
+        found.add(state._replace(granted=1))
     return found
 
 
@@ -132,24 +116,18 @@ def endings(state: State, met: Met, errand: Errand) -> set[str]:
     """Return what a call may come to with this request as its last: "right" or errors."""
     seen = views(met, errand)
     found = {_NAMES[view] for view in seen if view in _NAMES}
-    last = state.round == errand.rounds
-    if "refused" in seen and last:
+    if "refused" in seen:
         found.add(f"{'RateLimited' if met.status == 429 else 'Unavailable'}{_MAYBE[state.exhausted]}")
-    if "none" in seen and last:
+    if "none" in seen:
         found.add(f"ConnectionFailed{_MAYBE[state.exhausted]}")
-    if "page" in seen and (last or state.round):
-        found.add("UnexpectedResponse")
-    if "token" in seen and state.granted:
-        found.add("Unauthorized")
-    if "token" in seen and not state.granted and last:
-        found |= set(NO_TOKEN)
-    if any(not after.sent for after in following(state, seen, errand)):  # a further round, and no token for it
-        found |= set(NO_TOKEN)
+    if "token" in seen:
+        found |= {"Unauthorized"} if state.granted else set(NO_TOKEN)
     return found
 
 
 _NAMES = {
     "right": "right",
+    "page": "UnexpectedResponse",
     "error": "ServiceError",
     "broken": "StreamBroken",
     "late": "TimedOut",
@@ -166,14 +144,12 @@ NO_TOKEN = (
 
 def legal(seen: Sequence[Met], errand: Errand) -> tuple[set[State], str]:
     """Return where a call may be with its last request, and what is wrong with the others, if anything."""
-    states = _with_empty_rounds({State()}, errand)
+    states = {State()}
     for number, met in enumerate(seen):
         states = {state._replace(sent=state.sent + 1) for state in states}
         if number == len(seen) - 1:
             break
-        states = _with_empty_rounds(
-            {after for state in states for after in following(state, views(met, errand), errand)}, errand
-        )
+        states = {after for state in states for after in following(state, views(met, errand))}
         if not states:
             return states, f"request {number + 1} of {len(seen)} was the last allowed"
         gap = seen[number + 1].arrived - met.answered
@@ -242,7 +218,7 @@ def _judge_attempts(told: WatsonxError, ending: str, state: State, seen: Sequenc
         return f"it says {told.attempts} attempts, the service saw {state.sent}", 0
     if ending.endswith("?") and told.attempts - state.granted != TRIES:
         return f"gave up after {told.attempts} of {TRIES} attempts", 0
-    asked = [met.asked for met in seen[len(seen) - state.sent : -1]]
+    asked = [met.asked for met in seen[:-1]]
     least = sum(seconds or 0.0 for seconds in asked)
     most = least + sum(POLICY.retry_max_wait for seconds in [*asked, *[None] * unseen] if seconds is None)
     if not least - 1e-6 <= told.waited <= most + 1e-6:

@@ -2,8 +2,9 @@
 
 A batch refused for its content (400, 413, 422) is halved until the text at
 fault stands alone, so that only that text fails. A batch that found no
-answer, or too many others, is tried again. Anything else, such as a wrong
-key, would fail for every batch and ends the job.
+answer, or too many others, is tried again while others find one; if none
+does, the retry policy has had its say. Anything else, such as a wrong key,
+would fail for every batch and ends the job.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from wx_integrations.core.errors import (
 R = TypeVar("R")
 
 ROUNDS = 3
-"""Further rounds of a batch for which the client's own retries did not suffice."""
+"""Further rounds of a batch for which the client's own retries did not suffice, in a job that gets answers."""
 PATIENCE = 8
 """Single texts refused, and none accepted, after which the request itself must be at fault."""
 HELD = 4
@@ -63,7 +64,7 @@ class Job(Generic[R]):
         room: how much fits into one request.
         noun: what the texts are called in messages.
         ordered: give results in the order of the texts, and hold few back for that.
-        rounds: further rounds of a batch that found no answer.
+        rounds: further rounds of a batch that found no answer, when others found one.
         flaw: returns what makes a text unfit to be sent, given its index; None for nothing.
         number: returns the index by which the caller knows a text; its own count without it.
 
@@ -173,10 +174,15 @@ class Job(Generic[R]):
         del self._open[batch.start]
         if is_about_content(error):
             self._refused(batch, error)
-        elif is_passing(error) and batch.rounds < (1 if isinstance(error, UnexpectedResponse) else self._rounds):
+        elif self._is_worth_another_round(batch, error):
             self._backlog.appendleft(batch.again())
         else:
             self._stop(batch, error)
+
+    def _is_worth_another_round(self, batch: Batch, error: WatsonxError) -> bool:
+        """Whether a batch may yet find its answer: others have, so that it is not the service that is down."""
+        most = 1 if isinstance(error, UnexpectedResponse) else self._rounds
+        return self.batches > 0 and is_passing(error) and batch.rounds < most
 
     def _refused(self, batch: Batch, error: WatsonxError) -> None:
         if len(batch.texts) > 1:
