@@ -202,7 +202,7 @@ def check_texts(texts: Sequence[Any], name: str, *, allow_empty: bool) -> None:
     if (
         set(map(type, texts)) <= {str}
         and (allow_empty or not ("" in texts or any(map(str.isspace, texts))))
-        and all(map(_is_characters, texts))
+        and (all(map(str.isascii, texts)) or all(map(_is_characters, texts)))
     ):
         return
     flaws = []

@@ -173,6 +173,8 @@ def _texts(documents: Sequence[Rankable]) -> list[str]:
         raise ConfigurationError(
             f"documents is a single {type(documents).__name__}", hint="Give a list", field="documents"
         )
+    if set(map(type, documents)) == {str}:
+        return [*documents]  # type: ignore[list-item]  # the type says more than the checker sees
     return [_text(document, index) for index, document in enumerate(documents)]
 
 

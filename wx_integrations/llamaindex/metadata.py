@@ -69,41 +69,40 @@ class DescribedModel(ModelFields, parameters.ParameterFields, FunctionCallingLLM
             asked = self.use_text_generation
         if asked is not None:
             return bool(asked)
-        profile = self.profile
-        return profile is not None and profile.chat is False
+        return _lacks_chat(self.profile)
 
     # ------------------------------------------------------------------ metadata
 
     @property
     def profile(self) -> ModelProfile | None:
         """What is known about the model: refreshed, or from the shipped table; None when nothing is."""
-        if self._profile is not None and self._profile.model_id == self.model_id:
-            return self._profile
-        return profile_of(self.model_id)
+        found = self._profile
+        return found if found is not None and found.model_id == self.model_id else profile_of(self.model_id)
 
     @property
     def metadata(self) -> LLMMetadata:
         """What LlamaIndex decides by; from the settings and the profile, without asking the service."""
         profile = self.profile
-        chat = self.is_chat_model if self.is_chat_model is not None else not self._generates({})
+        generates = _lacks_chat(profile) if self.use_text_generation is None else self.use_text_generation
+        chat = self.is_chat_model if self.is_chat_model is not None else not generates
         tools = self.is_function_calling_model
         if tools is None:
             tools = chat and (profile is None or profile.tool_calling is not False)
         return LLMMetadata(
             context_window=self.context_window or (profile and profile.context_window) or DEFAULT_CONTEXT_WINDOW,
-            num_output=self._num_output(),
+            num_output=self._num_output(profile, _GENERATION_LIMIT if generates else _CHAT_LIMIT),
             is_chat_model=chat,
             is_function_calling_model=tools,
             model_name=self.target.name,
             system_role=MessageRole.SYSTEM,
         )
 
-    def _num_output(self) -> int:
+    def _num_output(self, profile: ModelProfile | None, usual: int) -> int:
         """Return how many tokens an answer can have: the limit set, or the one the service sets."""
-        most = self.profile.max_output_tokens if self.profile else None
+        most = profile.max_output_tokens if profile else None
         limit = parameters.limit(*self.parameter_layers)
         if limit is None:
-            limit = _GENERATION_LIMIT if self._generates({}) else _CHAT_LIMIT
+            limit = usual
         if limit == 0:  # the model's own maximum
             return most or DEFAULT_NUM_OUTPUTS
         return min(limit, most) if most else limit
@@ -164,6 +163,10 @@ class DescribedModel(ModelFields, parameters.ParameterFields, FunctionCallingLLM
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Return the settings as data, without secrets; `kwargs` as of pydantic's `model_dump`."""
         return with_connection(self, super().to_dict(**kwargs))
+
+
+def _lacks_chat(profile: ModelProfile | None) -> bool:
+    return profile is not None and profile.chat is False
 
 
 def with_connection(adapter: ModelFields, data: dict[str, Any]) -> dict[str, Any]:
