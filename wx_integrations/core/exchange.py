@@ -366,6 +366,8 @@ def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:
 
 def _is_error(value: Any) -> bool:
     """Whether a lenient shape took an error body in."""
+    if getattr(value, "choices", None):  # nearly every frame of a stream
+        return False
     extra = getattr(value, "model_extra", None)
     if not extra or not (extra.get("errors") or extra.get("error")):
         return False

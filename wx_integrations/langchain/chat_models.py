@@ -15,6 +15,7 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput, Mo
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
+from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import ConfigDict, PrivateAttr
 
 from wx_integrations.core import calls
@@ -36,6 +37,11 @@ from wx_integrations.langchain.tracing import Tracing
 from wx_integrations.langchain.turns import CALL, TRACED
 
 blocks.register()
+
+
+def _message_id(run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None) -> str | None:
+    """Return the id that LangChain gives the message of a run."""
+    return f"{LC_ID_PREFIX}-{run.run_id}" if run is not None else None
 
 
 class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
@@ -102,7 +108,7 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         turn = self._stream_turn(messages, stop, kwargs, self._fetched(messages))
-        fold = Fold(turn.reading)
+        fold = Fold(turn.reading, _message_id(run_manager))
         with closing(self.client.stream(calls.chat_stream(turn.target, turn.request))) as frames:
             try:
                 for frame in frames:
@@ -121,7 +127,7 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         turn = self._stream_turn(messages, stop, kwargs, await self._afetched(messages))
-        fold = Fold(turn.reading)
+        fold = Fold(turn.reading, _message_id(run_manager))
         async with Adopted(self.async_client.stream(calls.chat_stream(turn.target, turn.request))) as frames:
             try:
                 async for frame in frames:

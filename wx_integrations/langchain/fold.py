@@ -27,10 +27,16 @@ class Fold:
     Usage, finish reason and everything else an answer says about itself come
     once, in the last chunk (`chunk_position="last"`), because LangChain adds
     chunks up; the model's name comes in the first.
+
+    Args:
+        reading: how to read the answer.
+        message_id: of every chunk. LangChain would give each the run's id
+            itself, and to change a chunk costs more than to make it so.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, message_id: str | None = None) -> None:
         self._reading = reading
+        self._id = message_id
         self._thoughts = ThoughtSplitter() if reading.thoughts else None
         self._written = WrittenCalls(reading.written) if reading.written else None
         self._calls = Assembler()
@@ -157,13 +163,15 @@ class Fold:
     def _chunk(self, text: str, extra: dict[str, Any] | None = None) -> ChatGenerationChunk:
         source = self._take_source()
         if extra is None:
-            message = AIMessageChunk(content=text, response_metadata=source)
+            message = AIMessageChunk(content=text, id=self._id, response_metadata=source)
         else:
-            message = AIMessageChunk(content=text, response_metadata=source, additional_kwargs=extra)
+            message = AIMessageChunk(content=text, id=self._id, response_metadata=source, additional_kwargs=extra)
         return ChatGenerationChunk(message=message)
 
     def _call_chunk(self, pieces: list[ToolCallChunk]) -> ChatGenerationChunk:
-        message = AIMessageChunk(content="", response_metadata=self._take_source(), tool_call_chunks=pieces)
+        message = AIMessageChunk(
+            content="", id=self._id, response_metadata=self._take_source(), tool_call_chunks=pieces
+        )
         return ChatGenerationChunk(message=message)
 
     def _last(self, called: bool) -> ChatGenerationChunk:
@@ -182,6 +190,7 @@ class Fold:
             metadata["token_usage"] = self._usage.model_dump(exclude_none=True)
         message = AIMessageChunk(
             content="",
+            id=self._id,
             additional_kwargs=extra,
             response_metadata=metadata,
             usage_metadata=usage_metadata(self._usage),
