@@ -5,61 +5,44 @@ Each script runs in an interpreter of its own with every warning an error.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support import interpreter, lifecycle
+from tests.support.interpreter import ROOT
 from tests.support.server import HANG, Script, Server, answer, frames, stream
 from tests.support.tokens import iam
 
 Serve = Callable[..., Server]
 SPECS = answer(200, {"limit": 1, "first": {"href": "x"}, "resources": []})
-ROOT = Path(__file__).parents[2]
-
-PROLOGUE = """
-import asyncio, gc, logging, os, pickle, ssl, sys, threading
-logging.getLogger("asyncio").setLevel(logging.ERROR)  # it tells of slow steps, which a busy machine has
+IMPORTS = """
 from wx_integrations.core.calls import StreamCall, model_specs
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.session import Session
-URL = os.environ["WATSONX_URL"]
 CALL = model_specs()
 STREAM = StreamCall(path="/ml/v1/text/chat_stream", parse=bytes, is_last=lambda data: data == b'"end"', body=b"{}")
-def sockets():
-    gc.collect()
-    import stat
-    found = 0
-    for fd in range(3, 1024):
-        try:
-            found += stat.S_ISSOCK(os.fstat(fd).st_mode)
-        except OSError:
-            pass
-    return found
-QUICK = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 def session(**settings):
     return Session.of(Connection(**{"url": URL, "api_key": "the-canary-key", "verify": QUICK, **settings}))
+"""
+LIFE = """
+make = session
+def ask(s):
+    return s.client.run(CALL)
+async def aask(s):
+    return await s.async_client.run(CALL)
+def stream(s):
+    return s.client.stream(STREAM)
+def astream(s):
+    return s.async_client.stream(STREAM)
 """
 
 
 def run(server: Server, script: str, **environ: str) -> str:
-    """Run a script in an interpreter of its own; return what it prints, and refuse what it says on stderr."""
-    # Warnings of imports are not ours to fix, so everything is imported before they become errors.
-    code = PROLOGUE + "import warnings; warnings.simplefilter('error')\n" + textwrap.dedent(script)
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "WATSONX_URL": server.url, "PYTHONPATH": str(ROOT), **environ},
-        check=False,
-    )
-    assert done.stderr == ""
-    assert done.returncode == 0
-    return done.stdout
+    """Run a script in an interpreter of its own."""
+    return interpreter.run(server, IMPORTS, script, **environ)
 
 
 def test_event_loops_and_threads_of_one_process(serve: Serve) -> None:
@@ -153,6 +136,30 @@ def test_event_loops_and_threads_of_one_process(serve: Serve) -> None:
     assert all(seen.left.wait(10) for seen in server.calls("/ml/v1/text/chat_stream"))
 
 
+def test_loops_within_loops_as_in_notebooks(serve: Serve) -> None:
+    streamed = stream(*frames(1, 2), HANG, end=False)
+    server = serve(script := Script(lambda seen: streamed if "stream" in seen.path else SPECS, token=iam()))
+    out = interpreter.run(server, IMPORTS + LIFE, lifecycle.NESTED)
+    assert out.splitlines() == ["loops known: 1", "loops known: 1", "loops known: 1", "nested: 0"]
+    assert script.tokens == 1
+
+
+def test_the_end_of_the_interpreter(serve: Serve) -> None:
+    """With streams and clients open, and a thread in the middle of one: it says nothing."""
+    streamed = stream(*frames(1, 2), HANG, end=False)
+    server = serve(Script(lambda seen: streamed if "stream" in seen.path else SPECS, token=iam()))
+    assert interpreter.run(server, IMPORTS + LIFE, lifecycle.END) == "over\n"
+
+
+def test_fork_in_the_middle_of_a_stream(serve: Serve) -> None:
+    streamed = stream(*frames(1, 2), HANG, end=False)
+    server = serve(script := Script(lambda seen: streamed if "stream" in seen.path else SPECS, token=iam()))
+    assert interpreter.run(server, IMPORTS + LIFE, lifecycle.FORK) == "child\nparent\n"
+    assert script.tokens == 1
+    [left] = server.calls("/ml/v1/text/chat_stream")
+    assert left.left.wait(10)
+
+
 def test_fork_after_use(serve: Serve) -> None:
     """The child opens connections of its own; the parent's go on."""
     server = serve(script := Script(SPECS, token=iam()))
@@ -229,7 +236,7 @@ def test_spawned_processes_take_secrets_from_their_environment(serve: Serve, tmp
                 pool.close()
                 pool.join()
         """,
-        PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}",
+        PYTHONPATH=str(tmp_path),
     )
     without, with_key = out.splitlines()
     assert "ConfigurationError: api_key: not pickled" in without

@@ -15,7 +15,6 @@ TOKEN_PATH = "/identity/token"
 _ANSWERS = {
     "/ml/v1/text/chat": "answers/chat.json",
     "/ml/v1/text/generation": "answers/generation.json",
-    "/ml/v1/text/embeddings": "answers/embeddings.json",
     "/ml/v1/text/tokenization": "answers/tokenization.json",
     "/ml/v1/foundation_model_specs": "others/specs.json",
     "/wx/v1-beta/utility_agent_tools": "utility_tools/list.json",
@@ -51,11 +50,19 @@ def granting(_: Seen) -> Sequence[Step]:
 def recorded(seen: Seen) -> Sequence[Step]:
     """Answer as the service was recorded."""
     if seen.path in _STREAMS:
-        return stream((GOLDEN / _STREAMS[seen.path]).read_bytes())
+        return stream(recorded_stream(seen.path))
     if seen.path == "/ml/v1/text/rerank":
         places = [{"index": index, "score": float(index)} for index, _ in enumerate(seen.json["inputs"])]
         return answer(200, {"model_id": "m", "results": places, "input_token_count": 5})
+    if seen.path == "/ml/v1/text/embeddings":
+        rows = [{"embedding": [0.5, float(index)]} for index, _ in enumerate(seen.json["inputs"])]
+        return answer(200, {"model_id": "m", "results": rows, "input_token_count": 5})
     return answer(200, (GOLDEN / _ANSWERS[seen.path]).read_bytes())
+
+
+def recorded_stream(path: str) -> bytes:
+    """Return a recorded stream's events."""
+    return (GOLDEN / _STREAMS[path]).read_bytes()
 
 
 def echoed(seen: Seen) -> str:
