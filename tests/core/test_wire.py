@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from wx_integrations.core import wire
 from wx_integrations.core.calls.values import encode
-from wx_integrations.core.wire import chat, gateway, service, shapes, text, tokens
+from wx_integrations.core.wire import chat, shapes, text
 from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "answers"
@@ -28,8 +31,9 @@ def models(module: Any, base: type[BaseModel]) -> list[type[BaseModel]]:
     return [item for item in found if item.__module__ == module.__name__]
 
 
-SENT = [model for module in (chat, text, gateway) for model in models(module, shapes.Sent)]
-RECEIVED = [model for module in (chat, text, gateway, service, tokens) for model in models(module, shapes.Received)]
+MODULES = [import_module(f"{wire.__name__}.{found.name}") for found in iter_modules(wire.__path__)]
+SENT = [model for module in MODULES for model in models(module, shapes.Sent)]
+RECEIVED = [model for module in MODULES for model in models(module, shapes.Received)]
 HI = {"messages": [{"role": "user", "content": "Hi"}]}
 
 

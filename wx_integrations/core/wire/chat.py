@@ -1,131 +1,85 @@
-"""Chat: messages, tools, tool calls, the request, the completion and its stream.
+"""Chat: messages, the request, the completion and its stream.
 
 Source: watsonx.ai API reference, "Text chat", "Text chat stream" and the
 deployment twins; fields newer than the page come from the official SDKs.
+
+Content parts, functions and response formats have their own files, which are
+loaded when first used; their names are here as well.
 """
 
-from typing import Annotated, Any, Literal, Self
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
+from wx_integrations.core.wire.late import Late
 from wx_integrations.core.wire.shapes import Received, Sent
-
-NonEmpty = Annotated[str, StringConstraints(min_length=1)]
-JsonObject = dict[str, JsonValue]
-
-
-class Crypto(Sent):
-    """The key that prompts and answers are encrypted with at rest."""
-
-    key_ref: NonEmpty
-
-
-# --------------------------------------------------------------------------- content parts
-
-
-class DataAsset(Sent):
-    """A platform asset that stands in for inline data."""
-
-    id: NonEmpty
-
-
-class TextPart(Sent):
-    type: Literal["text"] = "text"
-    text: str
-
-
-class ImageUrl(Sent):
-    """An image as a `data:` URL (base64)."""
-
-    url: NonEmpty
-    detail: Literal["low", "high", "auto"] | None = None
-
-
-class VideoUrl(Sent):
-    """A video as a `data:` URL (base64)."""
-
-    url: NonEmpty
-
-
-class InputAudio(Sent):
-    """Audio as bare base64, with its format ("wav" or "mp3")."""
-
-    data: NonEmpty
-    format: NonEmpty
-
-
-class _MediaPart(Sent):
-    """A part that carries inline data or names a data asset, exactly one of them."""
-
-    data_asset: DataAsset | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        inline = getattr(self, self.type)  # type: ignore[attr-defined]
-        if (inline is None) == (self.data_asset is None):
-            raise ValueError(f"give exactly one of {self.type} and data_asset")  # type: ignore[attr-defined]
-        return self
-
-
-class ImagePart(_MediaPart):
-    type: Literal["image_url"] = "image_url"
-    image_url: ImageUrl | None = None
-
-
-class VideoPart(_MediaPart):
-    type: Literal["video_url"] = "video_url"
-    video_url: VideoUrl | None = None
-
-
-class AudioPart(_MediaPart):
-    type: Literal["input_audio"] = "input_audio"
-    input_audio: InputAudio | None = None
-
-
-Part = Annotated[TextPart | ImagePart | VideoPart | AudioPart, Field(discriminator="type")]
-
-# --------------------------------------------------------------------------- tools
-
-
-class Function(Sent):
-    """A function the model may call; `parameters` is a JSON Schema."""
-
-    name: NonEmpty
-    description: str | None = None
-    parameters: JsonObject | None = None
-    strict: bool | None = None
-
-
-class Tool(Sent):
-    type: Literal["function"] = "function"
-    function: Function
-
-
-class FunctionName(Sent):
-    name: NonEmpty
-
-
-class ToolChoice(Sent):
-    """Forces one function by name; excludes `tool_choice_option`."""
-
-    type: Literal["function"] = "function"
-    function: FunctionName
-
+from wx_integrations.core.wire.shared import Crypto as Crypto
+from wx_integrations.core.wire.shared import JsonObject as JsonObject
+from wx_integrations.core.wire.shared import NonEmpty as NonEmpty
+from wx_integrations.core.wire.shared import SystemDetails as SystemDetails
+from wx_integrations.core.wire.shared import Usage as Usage
+from wx_integrations.core.wire.shared import Warning as Warning  # noqa: A004
 
 ToolChoiceOption = Literal["none", "auto", "required"]
 
+if TYPE_CHECKING:
+    from wx_integrations.core.wire.formats import JsonObjectFormat as JsonObjectFormat
+    from wx_integrations.core.wire.formats import JsonSchema as JsonSchema
+    from wx_integrations.core.wire.formats import JsonSchemaFormat as JsonSchemaFormat
+    from wx_integrations.core.wire.formats import TextFormat as TextFormat
+    from wx_integrations.core.wire.functions import Function as Function
+    from wx_integrations.core.wire.functions import FunctionCall as FunctionCall
+    from wx_integrations.core.wire.functions import FunctionName as FunctionName
+    from wx_integrations.core.wire.functions import Tool as Tool
+    from wx_integrations.core.wire.functions import ToolCall as ToolCall
+    from wx_integrations.core.wire.functions import ToolChoice as ToolChoice
+    from wx_integrations.core.wire.parts import AudioPart as AudioPart
+    from wx_integrations.core.wire.parts import DataAsset as DataAsset
+    from wx_integrations.core.wire.parts import ImagePart as ImagePart
+    from wx_integrations.core.wire.parts import ImageUrl as ImageUrl
+    from wx_integrations.core.wire.parts import InputAudio as InputAudio
+    from wx_integrations.core.wire.parts import TextPart as TextPart
+    from wx_integrations.core.wire.parts import VideoPart as VideoPart
+    from wx_integrations.core.wire.parts import VideoUrl as VideoUrl
 
-class FunctionCall(Sent):
-    """A call in the history; `arguments` is JSON as text."""
+    Part = TextPart | ImagePart | VideoPart | AudioPart
+    ResponseFormat = TextFormat | JsonObjectFormat | JsonSchemaFormat
+    _Tool = Tool
+    _ToolCall = ToolCall
+    _ToolChoice = ToolChoice
+else:
+    Part = Annotated[
+        Any,
+        Late(
+            {
+                "text": "parts.TextPart",
+                "image_url": "parts.ImagePart",
+                "video_url": "parts.VideoPart",
+                "input_audio": "parts.AudioPart",
+            }
+        ),
+    ]
+    ResponseFormat = Annotated[
+        Any,
+        Late(
+            {
+                "text": "formats.TextFormat",
+                "json_object": "formats.JsonObjectFormat",
+                "json_schema": "formats.JsonSchemaFormat",
+            }
+        ),
+    ]
+    _Tool = Annotated[Any, Late("functions.Tool")]
+    _ToolCall = Annotated[Any, Late("functions.ToolCall")]
+    _ToolChoice = Annotated[Any, Late("functions.ToolChoice")]
 
-    name: NonEmpty
-    arguments: str
-
-
-class ToolCall(Sent):
-    id: NonEmpty
-    type: Literal["function"] = "function"
-    function: FunctionCall
+    def __getattr__(name: str) -> Any:
+        for file in ("parts", "functions", "formats"):
+            found = getattr(import_module(f"{__package__}.{file}"), name, None)
+            if isinstance(found, type) and issubclass(found, Sent):
+                return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # --------------------------------------------------------------------------- messages
@@ -158,7 +112,7 @@ class AssistantMessage(Sent):
     content: str | None = None
     name: str | None = None
     refusal: str | None = None
-    tool_calls: Annotated[list[ToolCall], Field(min_length=1)] | None = None
+    tool_calls: list[_ToolCall] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -188,31 +142,6 @@ Message = Annotated[
     Field(discriminator="role"),
 ]
 
-# --------------------------------------------------------------------------- response format
-
-
-class TextFormat(Sent):
-    type: Literal["text"] = "text"
-
-
-class JsonObjectFormat(Sent):
-    type: Literal["json_object"] = "json_object"
-
-
-class JsonSchema(Sent):
-    name: NonEmpty
-    description: str | None = None
-    schema_: JsonObject = Field(alias="schema")
-    strict: bool | None = None
-
-
-class JsonSchemaFormat(Sent):
-    type: Literal["json_schema"] = "json_schema"
-    json_schema: JsonSchema
-
-
-ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
-
 # --------------------------------------------------------------------------- request
 
 
@@ -223,22 +152,22 @@ class ChatParameters(Sent):
     open bound (temperature 0, top_p 1) the bound is inclusive.
     """
 
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     repetition_penalty: float | None = None
     length_penalty: float | None = None
     logit_bias: dict[str, Annotated[int, Field(ge=-100, le=100)]] | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    max_tokens: Annotated[int, Field(ge=0)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
-    n: Annotated[int, Field(ge=1)] | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    max_tokens: int | None = Field(default=None, ge=0)
+    max_completion_tokens: int | None = Field(default=None, ge=0)
+    n: int | None = Field(default=None, ge=1)
     response_format: ResponseFormat | None = None
     seed: int | None = None
-    stop: Annotated[list[str], Field(max_length=4)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    time_limit: Annotated[int, Field(gt=0)] | None = None
+    stop: list[str] | None = Field(default=None, max_length=4)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    time_limit: int | None = Field(default=None, gt=0)
     guided_choice: list[str] | None = None
     guided_regex: str | None = None
     guided_grammar: str | None = None
@@ -264,9 +193,9 @@ class ChatRequest(ChatParameters):
     """A whole conversation with what may be called and how to answer."""
 
     messages: Annotated[list[Message], Field(min_length=1, max_length=1000)]
-    tools: Annotated[list[Tool], Field(min_length=1, max_length=128)] | None = None
+    tools: list[_Tool] | None = Field(default=None, min_length=1, max_length=128)
     tool_choice_option: ToolChoiceOption | None = None
-    tool_choice: ToolChoice | None = None
+    tool_choice: _ToolChoice | None = None
 
     @model_validator(mode="after")
     def _one_tool_choice(self) -> Self:
@@ -276,29 +205,6 @@ class ChatRequest(ChatParameters):
 
 
 # --------------------------------------------------------------------------- answer
-
-
-class Usage(Received):
-    """Token counts of one answer."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-    prompt_tokens_details: dict[str, Any] | None = None
-    completion_tokens_details: dict[str, Any] | None = None
-
-
-class Warning(Received):
-    """A note of the service about the request (`system.warnings`)."""
-
-    message: str = ""
-    id: str | None = None
-    more_info: str | None = None
-    additional_properties: dict[str, Any] | None = None
-
-
-class SystemDetails(Received):
-    warnings: list[Warning] | None = None
 
 
 class FunctionDelta(Received):

@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from wx_integrations.core.wire.chat import Crypto, JsonObject, SystemDetails
 from wx_integrations.core.wire.shapes import Received, Sent
+from wx_integrations.core.wire.shared import Crypto, JsonObject, SystemDetails
 
 # --------------------------------------------------------------------------- generation
 
 
 class LengthPenalty(Sent):
-    decay_factor: Annotated[float, Field(gt=1)] | None = None
-    start_index: Annotated[int, Field(ge=0)] | None = None
+    decay_factor: float | None = Field(default=None, gt=1)
+    start_index: int | None = Field(default=None, ge=0)
 
 
 class GenerationReturnOptions(Sent):
@@ -25,7 +25,7 @@ class GenerationReturnOptions(Sent):
     input_tokens: bool | None = None
     token_logprobs: bool | None = None
     token_ranks: bool | None = None
-    top_n_tokens: Annotated[int, Field(ge=0)] | None = None
+    top_n_tokens: int | None = Field(default=None, ge=0)
 
 
 class GenerationParameters(Sent):
@@ -33,16 +33,16 @@ class GenerationParameters(Sent):
 
     decoding_method: Literal["sample", "greedy"] | None = None
     length_penalty: LengthPenalty | None = None
-    max_new_tokens: Annotated[int, Field(ge=0)] | None = None
-    min_new_tokens: Annotated[int, Field(ge=0)] | None = None
-    random_seed: Annotated[int, Field(ge=1)] | None = None
-    stop_sequences: Annotated[list[str], Field(max_length=6)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    time_limit: Annotated[int, Field(gt=0)] | None = None
-    top_k: Annotated[int, Field(ge=1, le=100)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(ge=1, le=2)] | None = None
-    truncate_input_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_new_tokens: int | None = Field(default=None, ge=0)
+    min_new_tokens: int | None = Field(default=None, ge=0)
+    random_seed: int | None = Field(default=None, ge=1)
+    stop_sequences: list[str] | None = Field(default=None, max_length=6)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    time_limit: int | None = Field(default=None, gt=0)
+    top_k: int | None = Field(default=None, ge=1, le=100)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    repetition_penalty: float | None = Field(default=None, ge=1, le=2)
+    truncate_input_tokens: int | None = Field(default=None, ge=1)
     """Cuts the start of the input, so the end stays."""
     return_options: GenerationReturnOptions | None = None
     include_stop_sequence: bool | None = None
@@ -129,7 +129,7 @@ class Passage(Sent):
 
 
 class RerankReturnOptions(Sent):
-    top_n: Annotated[int, Field(ge=1)] | None = None
+    top_n: int | None = Field(default=None, ge=1)
     inputs: bool | None = None
     query: bool | None = None
 

@@ -5,8 +5,8 @@ Source: watsonx.ai API reference, "Utility agent tools (Beta)".
 
 from typing import Any
 
-from wx_integrations.core.wire.chat import JsonObject
 from wx_integrations.core.wire.shapes import Received, Sent
+from wx_integrations.core.wire.shared import JsonObject
 
 
 class UtilityTool(Received):
