@@ -157,6 +157,7 @@ def test_what_does_not_pass_ends_the_job() -> None:
         job.fail(first, refused(503))
         first = job.next()
     error = refused(503)
+    error.attempts, error.waited = 6, 7.5
     job.fail(first, error)
     assert job.stopped_by is error
     assert (job.has_batch, job.over) == (False, False), "another request is under way"
@@ -166,7 +167,7 @@ def test_what_does_not_pass_ends_the_job() -> None:
     assert isinstance(failure, PartialFailure)
     assert (failure.done, failure.failed, failure.untried) == ({0: "A", 2: "C"}, {}, (1, 3))
     assert failure.cause is error
-    assert str(failure).startswith("only 2 of 4 done: HTTP 503: no")
+    assert str(failure).startswith("only 2 of 4 done: HTTP 503: no (after 6 attempts, 7.5 s of waiting)")
     assert failure.__cause__ is error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import logging
 import math
@@ -34,6 +35,7 @@ from wx_integrations.core.errors import (
     TimedOut,
     Unavailable,
     UnexpectedResponse,
+    WatsonxError,
 )
 from wx_integrations.core.retry import RetryPolicy, is_permanent
 
@@ -335,6 +337,22 @@ def test_other_read_timeouts_are(colour: Colour, serve: Serve, time: FakeTime, o
     assert len(server.seen) == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "requests"), [("GET", 3), ("PUT", 3), ("DELETE", 3), ("POST", 1), ("post", 1), ("PATCH", 1)]
+)
+def test_plain_requests_that_may_have_done_something_are_not_repeated_after_a_read_timeout(
+    colour: Colour, serve: Serve, time: FakeTime, method: str, requests: int
+) -> None:
+    server = serve(Script([HANG]))
+    session = colour.session(connect(server, timeout=SHORT, max_retries=2), time.waiting)
+    with pytest.raises(TimedOut) as caught:
+        colour.request(session, method, "/v2/x")
+    assert (len(server.seen), caught.value.attempts) == (requests, requests)
+    with pytest.raises(TimedOut):
+        colour.request(session, method, "/v2/x", retry=RetryPolicy(retry_total=1, retry_read_timeouts=True))
+    assert len(server.seen) == requests + 2
+
+
 def test_a_dribbled_body_is_no_timeout(colour: Colour, serve: Serve, time: FakeTime) -> None:
     whole = b"".join(step for step in OK if isinstance(step, bytes))
     server = serve(Script([bytes([byte]) for byte in whole]))
@@ -412,6 +430,56 @@ def test_debug_logs_tell_attempts_and_waits_without_secrets(
     assert "the-canary" not in caplog.text
     assert token not in caplog.text
     assert token.split(".")[1] not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("replies", "said"),
+    [
+        ([BUSY], ["503; try 2 of 3 in 0.25 s", "503; try 3 of 3 in 0.50 s", "503; no try after 3, 0.75 s waited"]),
+        ([error(404, "code")], ["404; no try after 1, 0.00 s waited"]),
+        ([[RESET], error(400, "code")], ["ReadError; try 2 of 3 in 0.25 s", "400; no try after 2, 0.25 s waited"]),
+        ([answer(429, b"", {"Retry-After": "7"}), OK], ["429; try 2 of 3 in 7.00 s"]),
+        ([answer(429, b"", {"Retry-After": "700"})], ["429; no try after 1, 0.00 s waited"]),
+        ([OK], []),
+    ],
+)
+def test_debug_logs_tell_how_it_went_on_and_how_it_ended(
+    colour: Colour,
+    serve: Serve,
+    time: FakeTime,
+    caplog: pytest.LogCaptureFixture,
+    replies: list[Sequence[Step]],
+    said: list[str],
+) -> None:
+    server = serve(Script(*replies))
+    session = colour.session(connect(server, max_retries=2), time.waiting)
+    with caplog.at_level(logging.DEBUG, "wx_integrations"), contextlib.suppress(WatsonxError):
+        colour.run(session, CALL)
+    start = "GET 127.0.0.1/ml/v1/foundation_model_specs: "
+    assert [record.getMessage() for record in caplog.records if record.name == "wx_integrations"] == [
+        start + text for text in said
+    ]
+
+
+def test_the_try_with_a_new_token_is_told_apart_from_the_retries(
+    colour: Colour, serve: Serve, time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    expired = error(401, "authentication_token_expired")
+    server = serve(Script(BUSY, expired, BUSY, BUSY, token=iam()))
+    session = colour.session(connect(server, token=None, api_key="k", max_retries=2), time.waiting)
+    with caplog.at_level(logging.DEBUG, "wx_integrations"), pytest.raises(Unavailable) as caught:
+        colour.run(session, CALL)
+    said = [
+        record.getMessage().partition("specs: ")[2] for record in caplog.records if "specs: " in record.getMessage()
+    ]
+    assert said == [
+        "503; try 2 of 3 in 0.25 s",
+        "401; no try after 2, 0.25 s waited",
+        "401; once more with a new token",
+        "503; try 4 of 4 in 0.50 s",
+        "503; no try after 4, 0.75 s waited",
+    ]
+    assert (caught.value.attempts, caught.value.waited) == (4, 0.75)
 
 
 def test_an_error_body_that_breaks_off_is_still_an_error_of_its_status(

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from wx_integrations.core import errors
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.retry import TRAIL, RetryPolicy, Trail
+from wx_integrations.core.retry import TRAIL, RetryPolicy, Trail, logger
 from wx_integrations.core.secrets import Guarded
 from wx_integrations.core.token_cell import Lead, TokenCell, Wait, ended, raise_failure
 from wx_integrations.core.token_sources import Called, Token, TokenSource, called_token
@@ -201,3 +201,5 @@ def grant(request: httpx.Request) -> None:
     trail = request.extensions.get(TRAIL)
     if isinstance(trail, Trail):
         trail.granted += 1
+        place = (request.method, request.url.host, request.url.path)
+        logger.debug("%s %s%s: 401; once more with a new token", *place)

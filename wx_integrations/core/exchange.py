@@ -126,7 +126,8 @@ class Plan:
             sent["Content-Type"] = "application/json"
             body = _json_body(json)
         sent.update(unguarded(headers or {}))
-        trail = Trail(retry or self.connection.retry)
+        # What a POST does may be under way although its answer is late: a second one would do it again.
+        trail = Trail(retry or self.connection.retry, generates=method.upper() in ("POST", "PATCH"))
         return self._request(method.upper(), url, sent, body, timeout, trail), trail
 
     def _plain_url(self, path: str) -> httpx.URL:

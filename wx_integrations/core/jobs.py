@@ -254,7 +254,8 @@ class Job(Generic[R]):
             input_token_count=self.input_token_count,
             hint=self._hint(kept),
         )
-        error.__cause__ = self.stopped_by or next(iter(self.failed.values()))
+        cause = self.stopped_by or next(iter(self.failed.values()))
+        error.__cause__, error.attempts, error.waited = cause, cause.attempts, cause.waited
         return error
 
     def _has_one_cause(self) -> bool:

@@ -183,13 +183,13 @@ class Trail:
         else:
             seconds = self.policy.wait(retries, elapsed, error=outcome, generates=self.generates, draw=waiting.draw)
             what = type(outcome).__name__
+        place = (request.method, request.url.host, request.url.path, what)
         if seconds is not None:
             self.waited += seconds
-            logger.debug(
-                "%s %s%s: %s; try %d of %d in %.2f s",
-                *(request.method, request.url.host, request.url.path, what),
-                *(self.attempts + 1, self.policy.retry_total + 1, seconds),
-            )
+            last = self.policy.retry_total + 1 + self.granted
+            logger.debug("%s %s%s: %s; try %d of %d in %.2f s", *place, self.attempts + 1, last, seconds)
+        elif isinstance(outcome, Exception) or outcome.status_code >= 400:
+            logger.debug("%s %s%s: %s; no try after %d, %.2f s waited", *place, self.attempts, self.waited)
         return seconds
 
 
