@@ -127,6 +127,7 @@ asyncio.run(aask(model))
 held = stream(model)
 next(held)  # a stream that the child inherits and leaves alone
 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)  # Python 3.12 advises
+sys.stdout.flush()
 pid = os.fork()
 if pid == 0:
     ask(model)
@@ -146,12 +147,11 @@ model = make(verify=None)
 ask(model)
 assert b"the-canary-key" not in pickle.dumps(model)
 context = multiprocessing.get_context("spawn")
-for key in ("", "the-canary-key"):
-    os.environ["WATSONX_API_KEY"] = key
-    with context.Pool(1) as pool:
-        print(pool.map(jobs.job, [model]))
-        pool.close()
-        pool.join()
+os.environ["WATSONX_API_KEY"] = "the-canary-key"
+with context.Pool(1) as pool:
+    print(pool.map(jobs.job, [model]))
+    pool.close()
+    pool.join()
 """
 JOB = """
 def job(model):
