@@ -103,7 +103,7 @@ class Work(Generic[R]):
             bounds.room(cut),
             noun=noun,
             ordered=ordered,
-            rounds=ROUNDS if session.connection.retry.retry_total else 0,
+            rounds=ROUNDS if session.client.retry.retry_total else 0,
             flaw=partial(flaw_of, name=noun, allow_empty=bounds.empty == "send") if stream else None,
             number=number,
         )

@@ -8,6 +8,7 @@ any number of loops.
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import ssl
 import threading
@@ -147,6 +148,25 @@ class _Common:
         """Where, as whom and how it asks."""
         return self._shared.connection
 
+    @property
+    def retry(self) -> RetryPolicy:
+        """The retry policy of calls that bring none."""
+        return self._plan.retry
+
+    def with_options(self, *, timeout: Timeout = None, retry: RetryPolicy | None = None) -> Self:
+        """Return this client with another timeout or retry policy; token, limiter and connections are the same ones.
+
+        Args:
+            timeout: seconds (or httpx.Timeout) for calls that bring none.
+            retry: the policy of calls that bring none.
+
+        Raises:
+            ConfigurationError: the timeout is none.
+        """
+        other = copy.copy(self)
+        other._plan = self._plan.with_options(timeout, retry)
+        return other
+
     def set_token(self, token: str | SecretStr) -> None:
         """Use this token from now on; it is not renewed any more."""
         if isinstance(token, str):
@@ -175,12 +195,19 @@ class Client(_Common):
     """
 
     _live: _Live | None = None
+    _root: Client | None = None
+    """Whose connections a client with other options uses."""
 
     def __init__(self, connection: Connection | None = None, *, shared: Shared | None = None, **settings: Any) -> None:
         seal(settings)
         super().__init__(connection, shared=shared, **settings)
         self._plan.borrow(self.connection.httpx_client)
         self._closer: weakref.finalize[[], Client] | None = None
+
+    def with_options(self, *, timeout: Timeout = None, retry: RetryPolicy | None = None) -> Self:
+        other = super().with_options(timeout=timeout, retry=retry)
+        other._root, other._live, other._closer = self._root or self, None, None
+        return other
 
     def run(self, call: Call[T], *, timeout: Timeout = None, retry: RetryPolicy | None = None) -> T:
         """Send a call and return its value.
@@ -281,6 +308,8 @@ class Client(_Common):
 
     def _enter(self) -> _Live:
         """Return the open httpx client, which stays open until we leave."""
+        if self._root is not None:
+            return self._root._enter()
         with self._shared.lock:
             live = self._live
             if live is None or live.generation != self._shared.generation:
@@ -311,6 +340,9 @@ class Client(_Common):
 
     def close(self) -> None:
         """Close the connections, those in use as soon as they are not; the next call opens new ones."""
+        if self._root is not None:
+            self._root.close()
+            return
         with self._shared.lock:
             live, self._live = self._live, None
             if live is None:

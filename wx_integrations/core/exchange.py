@@ -5,6 +5,7 @@ Both clients share it, so that they differ by `async` and `await` alone.
 
 from __future__ import annotations
 
+import copy
 import re
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
@@ -45,6 +46,7 @@ class Plan:
         self.waiting = waiting
         self.hosts = {"ml": connection.hosts.ml, "platform": connection.hosts.platform}
         self.timeout = timeout_dict(connection.httpx_timeout)
+        self.retry = connection.retry
         self._urls: dict[tuple[str, str, bool], httpx.URL] = {}
 
     def borrow(self, client: httpx.Client | httpx.AsyncClient | None) -> None:
@@ -55,12 +57,21 @@ class Plan:
         if client is not None and self.connection.timeout is None and client.timeout != httpx.Timeout(5.0):
             self.timeout = timeout_dict(client.timeout)
 
+    def with_options(self, timeout: Timeout, retry: RetryPolicy | None) -> Plan:
+        """Return a plan with another timeout or retry policy, where given."""
+        other = copy.copy(self)
+        if timeout is not None:
+            other.timeout = timeout_dict(timeout)
+        if retry is not None:
+            other.retry = retry
+        return other
+
     def request(
         self, call: Call[Any] | StreamCall[Any], timeout: Timeout, retry: RetryPolicy | None
     ) -> tuple[httpx.Request, Trail]:
         """Build the request of a call, and the trail it will leave."""
         streams = isinstance(call, StreamCall)
-        trail = Trail(retry or self.connection.retry, whole=not streams, generates=call.generates)
+        trail = Trail(retry or self.retry, whole=not streams, generates=call.generates)
         headers = {
             "Accept": "text/event-stream" if streams else "application/json",
             "Accept-Encoding": "gzip, deflate",
@@ -127,7 +138,7 @@ class Plan:
             body = _json_body(json)
         sent.update(unguarded(headers or {}))
         # What a POST does may be under way although its answer is late: a second one would do it again.
-        trail = Trail(retry or self.connection.retry, generates=method.upper() in ("POST", "PATCH"))
+        trail = Trail(retry or self.retry, generates=method.upper() in ("POST", "PATCH"))
         return self._request(method.upper(), url, sent, body, timeout, trail), trail
 
     def _plain_url(self, path: str) -> httpx.URL:

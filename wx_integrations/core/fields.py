@@ -110,6 +110,8 @@ class ConnectionFields(BaseModel):
 
     _held: _Held = PrivateAttr(default_factory=_Held)
     _settled: Connection | None = PrivateAttr(default=None)
+    _options: dict[str, Any] = PrivateAttr(default_factory=dict)
+    """What `with_options` was given."""
 
     @field_validator(*_GUARDED, mode="before")
     @classmethod
@@ -208,8 +210,29 @@ class ConnectionFields(BaseModel):
         """The live clients, shared with every adapter of an equal connection; nothing is opened yet."""
         held = self._held
         if held.session is None:
-            held.session = Session.of(self.settled_connection)
+            held.session = Session.of(self.settled_connection).with_options(**self._options)
         return held.session
+
+    def session_with(self, given: Mapping[str, Any]) -> Session:
+        """Return the session for one call, with the `timeout` and the `retry` it was given, if it was."""
+        timeout, retry = given.get("timeout"), given.get("retry")
+        return self.session if timeout is None and retry is None else self.session.with_options(**options(given))
+
+    def with_options(self, *, timeout: float | httpx.Timeout | None = None, retry: RetryPolicy | None = None) -> Self:
+        """Return a copy whose calls have another timeout or retry policy; token and connections are the same ones.
+
+        Args:
+            timeout: seconds without a byte (or httpx.Timeout).
+            retry: the policy.
+
+        Raises:
+            ConfigurationError: the timeout is none.
+        """
+        own = options({"timeout": timeout, "retry": retry})
+        copied = self.model_copy()
+        copied._options, copied._held = {**self._options, **own}, _Held()
+        copied._held.session = self.session.with_options(**own)
+        return copied
 
     @property
     def client(self) -> Client:
@@ -278,9 +301,26 @@ class ConnectionFields(BaseModel):
         if changes and copied.__pydantic_private__ is not None:
             if changes.keys() & {*_CONNECTION_NAMES, "connection"}:
                 copied._held, copied._settled = _Held(), None
+                copied._options = {name: value for name, value in self._options.items() if name not in changes}
                 copied._settled = copied._build_connection()
             copied._check()
         return copied
+
+
+CALL_OPTIONS = ("timeout", "retry")
+"""What a call may bring of the connection's settings."""
+
+
+def options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the timeout and the retry policy of a call, where given.
+
+    Raises:
+        ConfigurationError: the retry policy is none; what a timeout is, is checked where it is used.
+    """
+    found = {name: given[name] for name in CALL_OPTIONS if given.get(name) is not None}
+    if "retry" in found and not isinstance(found["retry"], RetryPolicy):
+        raise ConfigurationError("retry is no RetryPolicy", hint="RetryPolicy(retry_total=...)", field="retry")
+    return found
 
 
 _CONNECTION_NAMES = tuple(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 from wx_integrations.core.client import AsyncClient, Client, Shared
 from wx_integrations.core.connection import Connection
-from wx_integrations.core.retry import Waiting
+from wx_integrations.core.exchange import Timeout
+from wx_integrations.core.retry import RetryPolicy, Waiting
 
 
 class _Registry:
@@ -48,12 +51,37 @@ class Session:
         limiter: how fast requests follow each other, of everybody with the same account.
     """
 
+    _root: Session | None = None
+    """Kept open by a session with other options."""
+    _options: Mapping[str, Any] = MappingProxyType({})
+
     def __init__(self, connection: Connection, *, waiting: Waiting | None = None) -> None:
         shared = Shared(connection, waiting)
         self.connection = connection
         self.limiter = shared.limiter
         self.client = Client(shared=shared)
         self.async_client = AsyncClient(shared=shared)
+
+    def with_options(self, *, timeout: Timeout = None, retry: RetryPolicy | None = None) -> Session:
+        """Return this session with another timeout or retry policy; token, limiter and connections are the same ones.
+
+        Args:
+            timeout: seconds (or httpx.Timeout) for calls that bring none.
+            retry: the policy of calls that bring none.
+
+        Raises:
+            ConfigurationError: the timeout is none.
+        """
+        if timeout is None and retry is None:
+            return self
+        other = object.__new__(Session)
+        other.connection, other.limiter = self.connection, self.limiter
+        other.client = self.client.with_options(timeout=timeout, retry=retry)
+        other.async_client = self.async_client.with_options(timeout=timeout, retry=retry)
+        other._root = self._root or self
+        own = {"timeout": timeout, "retry": retry}
+        other._options = {**self._options, **{name: value for name, value in own.items() if value is not None}}
+        return other
 
     @classmethod
     def of(cls, connection: Connection) -> Session:
@@ -71,8 +99,12 @@ class Session:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Session.of, (self.connection,))
+        return (_again, (self.connection, dict(self._options)))
 
     def __repr__(self) -> str:
         connection = getattr(self, "connection", None)  # none yet in a traceback out of __init__
         return f"Session({connection.hosts.ml if connection else ''})"
+
+
+def _again(connection: Connection, options: Mapping[str, Any]) -> Session:
+    return Session.of(connection).with_options(**options)
