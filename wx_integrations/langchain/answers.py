@@ -8,9 +8,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from wx_integrations.core.errors import UnexpectedResponse
 from wx_integrations.core.inline import THINK, ThoughtSplitter, WrittenCall, WrittenCalls
-from wx_integrations.core.toolcalls import AssembledCall, whole_calls
-from wx_integrations.core.wire.chat import Choice, Completion, Delta, FunctionDelta, ToolCallDelta, Usage
-from wx_integrations.langchain.messages import tool_calls
+from wx_integrations.core.wire.chat import Choice, Completion, Delta, Usage
 from wx_integrations.langchain.metadata import PROVIDER, facts, is_blocked, normal_reason, usage_metadata, was_cut
 
 
@@ -83,15 +81,17 @@ def _blocked_result(words: str, shared: dict[str, Any], usage: Usage | None) -> 
 
 def _generation(choice: Choice, shared: dict[str, Any], usage: Usage | None, reading: Reading) -> ChatGeneration:
     said = choice.message or Delta()
-    text, thought, calls = _parted(said, reading, cut=was_cut(choice.finish_reason))
+    text, thought, written = _parted(said, reading)
     if choice.finish_reason == "error":
         raise UnexpectedResponse("the model failed while answering (finish_reason error)", status=200, excerpt=text)
-    if reading.first_call_only:
-        calls = calls[:1]
     made: dict[str, Any] = {}
-    if calls:
-        made["tool_calls"], made["invalid_tool_calls"] = tool_calls(calls)
-    reason = normal_reason(choice.finish_reason, called=bool(calls))
+    if said.tool_calls or written:
+        from wx_integrations.langchain.called import calls_of  # few answers call a tool
+
+        made = calls_of(
+            said.tool_calls or (), written, cut=was_cut(choice.finish_reason), first_only=reading.first_call_only
+        )
+    reason = normal_reason(choice.finish_reason, called=bool(made))
     metadata = {**shared, "finish_reason": reason, "finish_reason_raw": choice.finish_reason}
     if choice.logprobs is not None:
         metadata["logprobs"] = choice.logprobs
@@ -110,25 +110,17 @@ def _generation(choice: Choice, shared: dict[str, Any], usage: Usage | None, rea
     return ChatGeneration(message=message, generation_info={"finish_reason": reason})
 
 
-def _parted(said: Delta, reading: Reading, *, cut: bool) -> tuple[str, str, list[AssembledCall]]:
-    """Return text, reasoning and calls of a whole message."""
+def _parted(said: Delta, reading: Reading) -> tuple[str, str, list[WrittenCall]]:
+    """Return the text and the reasoning of a whole message, and the calls that were written as text."""
     text = said.content or ""
     thought = said.reasoning_content or said.reasoning or ""
-    calls = whole_calls(said.tool_calls or (), cut=cut)
     if reading.thoughts and THINK in text:
         splitter = ThoughtSplitter()
         first, last = splitter.feed(text), splitter.finish()
         thought, text = thought + first[0] + last[0], first[1] + last[1]
-    if reading.written and text:
-        finder = WrittenCalls(reading.written)
-        shown, found = finder.feed(text)
-        rest, more = finder.finish()
-        text = shown + rest
-        written = [as_delta(call, position) for position, call in enumerate([*found, *more])]
-        calls = [*calls, *whole_calls(written)]
-    return text, thought, calls
-
-
-def as_delta(call: WrittenCall, index: int) -> ToolCallDelta:
-    """Return a call found in the text as if the model had made it."""
-    return ToolCallDelta(index=index, function=FunctionDelta(name=call.name, arguments=call.arguments))
+    if not (reading.written and text):
+        return text, thought, []
+    finder = WrittenCalls(reading.written)
+    shown, found = finder.feed(text)
+    rest, more = finder.finish()
+    return shown + rest, thought, [*found, *more]

@@ -22,17 +22,16 @@ from wx_integrations.core import calls
 from wx_integrations.core.adoption import Adopted
 from wx_integrations.core.advice import concerns_model
 from wx_integrations.core.errors import ConfigurationError, ServiceError
-from wx_integrations.langchain import blocks, structured
+from wx_integrations.langchain import blocks
 from wx_integrations.langchain.answers import to_result
 from wx_integrations.langchain.chat_fields import ChatFields
 from wx_integrations.langchain.choices import choice_of
 from wx_integrations.langchain.counting import Counting
-from wx_integrations.langchain.fold import Fold
 from wx_integrations.langchain.messages import linked_media
 from wx_integrations.langchain.metadata import warn
 from wx_integrations.langchain.parameters import refuse_unknown
 from wx_integrations.langchain.profiles import shipped
-from wx_integrations.langchain.schemas import ToolLike, tool_of
+from wx_integrations.langchain.schemas import Method, Parsed, ToolLike, WithRaw, tool_of
 from wx_integrations.langchain.tracing import Tracing
 from wx_integrations.langchain.turns import CALL, TRACED
 
@@ -107,6 +106,8 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        from wx_integrations.langchain.fold import Fold
+
         turn = self._stream_turn(messages, stop, kwargs, self._fetched(messages))
         fold = Fold(turn.reading, _message_id(run_manager))
         with closing(self.client.stream(calls.chat_stream(turn.target, turn.request))) as frames:
@@ -126,6 +127,8 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        from wx_integrations.langchain.fold import Fold
+
         turn = self._stream_turn(messages, stop, kwargs, await self._afetched(messages))
         fold = Fold(turn.reading, _message_id(run_manager))
         async with Adopted(self.async_client.stream(calls.chat_stream(turn.target, turn.request))) as frames:
@@ -253,31 +256,31 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
     @overload
     def with_structured_output(
         self,
-        schema: type[structured.Parsed],
+        schema: type[Parsed],
         *,
-        method: structured.Method | None = None,
+        method: Method | None = None,
         include_raw: Literal[False] = False,
         strict: bool | None = None,
         **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, structured.Parsed]: ...
+    ) -> Runnable[LanguageModelInput, Parsed]: ...
 
     @overload
     def with_structured_output(
         self,
-        schema: type[structured.Parsed],
+        schema: type[Parsed],
         *,
-        method: structured.Method | None = None,
+        method: Method | None = None,
         include_raw: Literal[True],
         strict: bool | None = None,
         **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, structured.WithRaw[structured.Parsed]]: ...
+    ) -> Runnable[LanguageModelInput, WithRaw[Parsed]]: ...
 
     @overload
     def with_structured_output(
         self,
         schema: dict[str, Any] | None = None,
         *,
-        method: structured.Method | None = None,
+        method: Method | None = None,
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,
@@ -288,7 +291,7 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
         self,
         schema: dict[str, Any] | type | None = None,
         *,
-        method: structured.Method | None = None,
+        method: Method | None = None,
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,
@@ -298,7 +301,7 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
         self,
         schema: dict[str, Any] | type | None = None,
         *,
-        method: structured.Method | None = None,
+        method: Method | None = None,
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,
@@ -320,9 +323,9 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
             OutputParserException: (when run) the answer does not fit the schema.
         """
         refuse_unknown(kwargs, CALL, "with_structured_output")
-        return structured.structured_output(
-            self, schema, method=method, include_raw=include_raw, strict=strict, further=kwargs
-        )
+        from wx_integrations.langchain.structured import structured_output
+
+        return structured_output(self, schema, method=method, include_raw=include_raw, strict=strict, further=kwargs)
 
     # ------------------------------------------------------------------ copies
 

@@ -9,7 +9,6 @@ from typing import Any
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.toolcalls import select_tool
 from wx_integrations.langchain.metadata import WatsonxWarning
 
 _NO_PARALLEL_SWITCH = (
@@ -38,6 +37,8 @@ def choice_of(given: Mapping[str, Any], names: Sequence[str], messages: Sequence
     if not names:
         refuse_without_tools(wanted)
         return {}
+    from wx_integrations.core.toolchoice import select_tool  # few chats have tools
+
     selection = select_tool(wanted, names)
     if given.get("force_once") and selection.tool_choice_option != "none" and _tool_has_answered(messages):
         return {}

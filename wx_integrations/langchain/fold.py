@@ -14,7 +14,8 @@ from wx_integrations.core.inline import ThoughtSplitter, WrittenCall, WrittenCal
 from wx_integrations.core.toolcalls import Assembler, CallDelta
 from wx_integrations.core.wire.chat import Chunk, Delta, Usage
 from wx_integrations.core.wire.chat import Warning as WireWarning
-from wx_integrations.langchain.answers import Reading, as_delta
+from wx_integrations.langchain.answers import Reading
+from wx_integrations.langchain.called import as_delta
 from wx_integrations.langchain.metadata import PROVIDER, facts, is_blocked, normal_reason, usage_metadata, was_cut
 from wx_integrations.langchain.pieces import Pieces
 

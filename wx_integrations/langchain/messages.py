@@ -1,4 +1,4 @@
-"""LangChain messages to the wire and the answer back to LangChain messages; pure.
+"""LangChain messages to the wire; pure.
 
 Each message class has exactly one translation. What the API has no place for
 is refused by name, with two exceptions that LangChain's own providers share:
@@ -8,7 +8,7 @@ and artifact stay local.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from langchain_core.messages import (
@@ -21,21 +21,14 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from langchain_core.messages.content import InvalidToolCall
-from langchain_core.messages.tool import ToolCall as LangChainToolCall
-from langchain_core.messages.tool import invalid_tool_call, tool_call
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.toolcalls import AssembledCall
 from wx_integrations.core.wire import chat as wire
 from wx_integrations.langchain.content import MediaRules, media_urls, refuse, to_parts, to_said, to_text
 
 _NO_RULES = MediaRules()
-
-
-# --------------------------------------------------------------------------- to the wire
 
 
 def to_wire(
@@ -151,18 +144,3 @@ def linked_media(messages: Iterable[BaseMessage]) -> list[str]:
         ):
             urls.update(dict.fromkeys(media_urls(message.content)))
     return list(urls)
-
-
-# --------------------------------------------------------------------------- from the wire
-
-
-def tool_calls(calls: Sequence[AssembledCall]) -> tuple[list[LangChainToolCall], list[InvalidToolCall]]:
-    """Split finished calls into usable ones and those whose arguments are not a JSON object, which stay verbatim."""
-    valid: list[LangChainToolCall] = []
-    invalid: list[InvalidToolCall] = []
-    for call in calls:
-        if call.parsed is None:
-            invalid.append(invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=call.error))
-        else:
-            valid.append(tool_call(name=call.name, args=call.parsed, id=call.id))
-    return valid, invalid

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
+from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ValidationError
 
 from wx_integrations.core.errors import ConfigurationError
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 else:  # LangChain's tools are a module that chats without tools need not pay for
     ToolLike = Mapping[str, Any] | type | Callable[..., Any]
 Schema = Mapping[str, Any] | type
+
+Method = Literal["json_schema", "function_calling", "json_mode", "guided_json"]
+"""How structured output is asked for."""
+Parsed = TypeVar("Parsed")
+
+
+class WithRaw(TypedDict, Generic[Parsed]):
+    """What `include_raw=True` gives: the message, and the value or why there is none."""
+
+    raw: AIMessage
+    parsed: Parsed | None
+    parsing_error: BaseException | None
+
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 

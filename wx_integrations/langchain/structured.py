@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import itemgetter
-from typing import Any, Generic, Literal, TypedDict, TypeVar
+from typing import Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
@@ -20,21 +20,11 @@ from pydantic_core import from_json, to_json
 
 from wx_integrations.core.errors import ConfigurationError, OutputTruncated
 from wx_integrations.langchain.metadata import was_cut
-from wx_integrations.langchain.schemas import Schema, function_of, json_schema_format, parameters_of
+from wx_integrations.langchain.schemas import Method, Schema, function_of, json_schema_format, parameters_of
 
-Method = Literal["json_schema", "function_calling", "json_mode", "guided_json"]
-Parsed = TypeVar("Parsed")
 _METHODS = ("json_schema", "function_calling", "json_mode", "guided_json")
 
 _FENCE = re.compile(r"```(?:json)?[^\S\n]*+\n")
-
-
-class WithRaw(TypedDict, Generic[Parsed]):
-    """What `include_raw=True` gives: the message, and the value or why there is none."""
-
-    raw: AIMessage
-    parsed: Parsed | None
-    parsing_error: BaseException | None
 
 
 def default_method(profile: ModelProfile | None) -> Method:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wx_integrations.core.wire.formats import JsonObjectFormat as JsonObjectFormat
     from wx_integrations.core.wire.formats import JsonSchema as JsonSchema
     from wx_integrations.core.wire.formats import JsonSchemaFormat as JsonSchemaFormat
+    from wx_integrations.core.wire.formats import ResponseFormat as ResponseFormat
     from wx_integrations.core.wire.formats import TextFormat as TextFormat
     from wx_integrations.core.wire.functions import Function as Function
     from wx_integrations.core.wire.functions import FunctionCall as FunctionCall
@@ -39,12 +40,11 @@ if TYPE_CHECKING:
     from wx_integrations.core.wire.parts import ImagePart as ImagePart
     from wx_integrations.core.wire.parts import ImageUrl as ImageUrl
     from wx_integrations.core.wire.parts import InputAudio as InputAudio
+    from wx_integrations.core.wire.parts import Part as Part
     from wx_integrations.core.wire.parts import TextPart as TextPart
     from wx_integrations.core.wire.parts import VideoPart as VideoPart
     from wx_integrations.core.wire.parts import VideoUrl as VideoUrl
 
-    Part = TextPart | ImagePart | VideoPart | AudioPart
-    ResponseFormat = TextFormat | JsonObjectFormat | JsonSchemaFormat
     _Tool = Tool
     _ToolCall = ToolCall
     _ToolChoice = ToolChoice
@@ -78,6 +78,7 @@ else:
         for file in ("parts", "functions", "formats"):
             found = getattr(import_module(f"{__package__}.{file}"), name, None)
             if isinstance(found, type) and issubclass(found, Sent):
+                globals()[name] = found
                 return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

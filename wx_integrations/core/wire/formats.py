@@ -26,3 +26,6 @@ class JsonSchema(Sent):
 class JsonSchemaFormat(Sent):
     type: Literal["json_schema"] = "json_schema"
     json_schema: JsonSchema
+
+
+ResponseFormat = TextFormat | JsonObjectFormat | JsonSchemaFormat

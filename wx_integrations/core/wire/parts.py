@@ -65,3 +65,6 @@ class VideoPart(_MediaPart):
 class AudioPart(_MediaPart):
     type: Literal["input_audio"] = "input_audio"
     input_audio: InputAudio | None = None
+
+
+Part = TextPart | ImagePart | VideoPart | AudioPart
