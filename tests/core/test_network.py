@@ -33,7 +33,7 @@ from wx_integrations.core.calls import StreamCall, model_specs
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConnectionFailed, WatsonxError
 from wx_integrations.core.network import HIGH, AsyncioBackend, Stream
-from wx_integrations.core.pools import to_the_end
+from wx_integrations.core.pools import orphans_of, to_the_end
 from wx_integrations.core.session import Session
 from wx_integrations.core.transport import async_transport, sync_transport
 
@@ -465,3 +465,7 @@ async def test_a_broken_connection_is_named(serve: Serve) -> None:
     with pytest.raises(ConnectionFailed, match=r"broke before the answer was whole \(Server disconnected"):
         await session.async_client.run(CALL)
     await session.async_client.aclose()
+
+
+def test_pools_of_another_make_are_left_to_themselves() -> None:
+    assert orphans_of(None) == orphans_of(object()) == []

@@ -92,13 +92,17 @@ async def close_orphans(transport: httpx.AsyncBaseTransport) -> None:
         await orphan.aclose()
 
 
+_INNER = ("_optional_thread_lock", "_requests", "_connections", "_assign_requests_to_connections")
+"""What httpcore's pools have had inside since 1.0.3; others are left to themselves."""
+
+
 def orphans_of(pool: Any) -> list[Any]:
     """Take the connections that are in use by no request out of a pool; they are to be closed.
 
     httpcore 1.0 leaves one behind when a request is cancelled between its connection and its first byte or while a
     broken answer is closed, or when TLS fails behind a proxy; it would take a place in the pool for good.
     """
-    if pool is None:
+    if not all(hasattr(pool, name) for name in _INNER):
         return []
     with pool._optional_thread_lock:
         used = {id(request.connection) for request in pool._requests}
