@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -74,7 +75,7 @@ def run(loop: str, name: str, place: Place, core: int | None, root: Path) -> dic
     used = _children()
     books, started = Core(core), time.monotonic()
     done = subprocess.run(
-        ["taskset", "-c", str(core), *command] if core is not None else command,
+        ["taskset", "-c", str(core), *command] if core is not None and shutil.which("taskset") else command,
         capture_output=True,
         text=True,
         cwd=root,

@@ -48,10 +48,10 @@ class Results:
 
     def write(self) -> None:
         """Write RESULTS.md and the plots."""
-        PAGE.write_text(self.page())
         subprocess.run(
             [python(SUITE), "-m", "benchmarks.plots"], check=True, cwd=HERE.parent, env=variables(HERE.parent)
         )
+        PAGE.write_text(self.page())
 
     def page(self) -> str:
         """Return RESULTS.md."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import io
 import subprocess
 import tarfile
@@ -40,6 +41,7 @@ def subject(revision: str) -> Iterator[Subject]:
         archive = _git("archive", "--format=tar", revision, "wx_integrations")
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(folder, filter="data")
+        compileall.compile_dir(folder, quiet=2)  # as it would be installed
         yield Subject(Path(folder), _git("rev-parse", "--short", revision).decode().strip(), dirty=False)
 
 

@@ -157,7 +157,7 @@ class IbmLangChain(Ibm):
 
 class IbmLlamaIndex(Ibm):
     name = "ibm-llamaindex"
-    title = "llama-index-*-ibm"
+    title = "llama-index-llms-ibm & co"
     environment = "ibm-llamaindex"
     floor = "llamaindex-noop"
     imports = """from ibm_watsonx_ai import APIClient, Credentials

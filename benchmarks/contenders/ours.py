@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -234,8 +235,13 @@ class OursLlamaIndex(Ours):
 
 
 def ranked_nodes(reranker: Any, texts: list[str]) -> list[tuple[int, float]]:
-    """Rank texts with a LlamaIndex postprocessor."""
+    """Rank texts with a LlamaIndex postprocessor; the nodes are made once, as a retriever gives them."""
+    ranked = reranker.postprocess_nodes(_nodes(tuple(texts)), query_str=QUESTION)
+    return [(int(node.node_id), node.score) for node in ranked]
+
+
+@functools.cache
+def _nodes(texts: tuple[str, ...]) -> list[Any]:
     from llama_index.core.schema import NodeWithScore, TextNode
 
-    nodes = [NodeWithScore(node=TextNode(text=text, id_=str(place))) for place, text in enumerate(texts)]
-    return [(int(node.node_id), node.score) for node in reranker.postprocess_nodes(nodes, query_str=QUESTION)]
+    return [NodeWithScore(node=TextNode(text=text, id_=str(place))) for place, text in enumerate(texts)]
