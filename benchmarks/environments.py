@@ -79,4 +79,4 @@ def versions(name: str) -> dict[str, str]:
     """Return what is installed in an environment."""
     command = [python(name), "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return {item["name"].lower(): item["version"] for item in json.loads(done.stdout)}
+    return {item["name"].lower().replace("_", "-"): item["version"] for item in json.loads(done.stdout)}
