@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.schemas import DEFINITIONS, inline
-from wx_integrations.core.wire.chat import Tool
+from wx_integrations.core.wire import chat as wire
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -61,16 +61,16 @@ def tool_of(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def wire_tools(tools: Sequence[ToolLike]) -> list[Tool]:
+def wire_tools(tools: Sequence[ToolLike]) -> list[wire.Tool]:
     """Return tools as they are sent.
 
     Raises:
         ConfigurationError: one is not a function; names its fields.
     """
-    sent: list[Tool] = []
+    sent: list[wire.Tool] = []
     for position, tool in enumerate(tools):
         try:
-            sent.append(Tool.model_validate(tool_of(tool)))
+            sent.append(wire.Tool.model_validate(tool_of(tool)))
         except ValidationError as error:
             raise ConfigurationError.from_validation(error, f"tools[{position}]") from None
     return sent

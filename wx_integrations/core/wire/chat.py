@@ -74,11 +74,18 @@ else:
     _ToolCall = Annotated[Any, Late("functions.ToolCall")]
     _ToolChoice = Annotated[Any, Late("functions.ToolChoice")]
 
+    _FILES = {
+        "formats": ("JsonObjectFormat", "JsonSchema", "JsonSchemaFormat", "TextFormat"),
+        "functions": ("Function", "FunctionCall", "FunctionName", "Tool", "ToolCall", "ToolChoice"),
+        "parts": (
+            *("AudioPart", "DataAsset", "ImagePart", "ImageUrl", "InputAudio", "TextPart", "VideoPart", "VideoUrl"),
+        ),
+    }
+
     def __getattr__(name: str) -> Any:
-        for file in ("parts", "functions", "formats"):
-            found = getattr(import_module(f"{__package__}.{file}"), name, None)
-            if isinstance(found, type) and issubclass(found, Sent):
-                globals()[name] = found
+        for file, names in _FILES.items():
+            if name in names:
+                found = globals()[name] = getattr(import_module(f"{__package__}.{file}"), name)
                 return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
