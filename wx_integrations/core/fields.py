@@ -264,6 +264,8 @@ class ConnectionFields(BaseModel):
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
+        # LlamaIndex makes the object anew out of its fields.
+        self._options = dict((state.get("__pydantic_private__") or {}).get("_options") or {})
         if self._settled is None or self.connection is not None:
             return
         for name in SECRETS:

@@ -76,7 +76,7 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
     ) -> ChatResult:
         turn = self._turn(messages, stop, kwargs, self._fetched(messages))
         try:
-            completion = self.client.run(calls.chat(turn.target, turn.request))
+            completion = self.session_with(kwargs).client.run(calls.chat(turn.target, turn.request))
         except ServiceError as error:
             self._advise(error, turn.target)
             raise
@@ -92,7 +92,7 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
     ) -> ChatResult:
         turn = self._turn(messages, stop, kwargs, await self._afetched(messages))
         try:
-            completion = await self.async_client.run(calls.chat(turn.target, turn.request))
+            completion = await self.session_with(kwargs).async_client.run(calls.chat(turn.target, turn.request))
         except ServiceError as error:
             await self._aadvise(error, turn.target)
             raise
@@ -110,7 +110,8 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
 
         turn = self._stream_turn(messages, stop, kwargs, self._fetched(messages))
         fold = Fold(turn.reading, _message_id(run_manager))
-        with closing(self.client.stream(calls.chat_stream(turn.target, turn.request))) as frames:
+        client = self.session_with(kwargs).client
+        with closing(client.stream(calls.chat_stream(turn.target, turn.request))) as frames:
             try:
                 for frame in frames:
                     yield from fold.feed(frame)
@@ -131,7 +132,8 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
 
         turn = self._stream_turn(messages, stop, kwargs, await self._afetched(messages))
         fold = Fold(turn.reading, _message_id(run_manager))
-        async with Adopted(self.async_client.stream(calls.chat_stream(turn.target, turn.request))) as frames:
+        client = self.session_with(kwargs).async_client
+        async with Adopted(client.stream(calls.chat_stream(turn.target, turn.request))) as frames:
             try:
                 async for frame in frames:
                     for chunk in fold.feed(frame):

@@ -14,6 +14,7 @@ from wx_integrations.core.bulk_fields import BulkFields
 from wx_integrations.core.calls import embed
 from wx_integrations.core.embedder import Embedded, Embedder
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.fields import CALL_OPTIONS
 from wx_integrations.core.filing import Kept
 from wx_integrations.core.progress import Progress
 from wx_integrations.core.wire.text import EmbeddingParameters
@@ -56,7 +57,7 @@ class WatsonxEmbeddings(BulkFields, Embeddings):
 
         Args:
             texts: any number of them; none need no request.
-            **kwargs: `params`, `truncate_input_tokens`, `return_options` for this call.
+            **kwargs: `params`, `truncate_input_tokens`, `return_options`, `timeout`, `retry` for this call.
 
         Raises:
             ConfigurationError: a text is empty or no text; nothing was sent.
@@ -131,12 +132,12 @@ class WatsonxEmbeddings(BulkFields, Embeddings):
         Args:
             **kwargs: `params`, `truncate_input_tokens`, `return_options` of its calls.
         """
-        return Embedder(self.session, self.target, self._parameters(kwargs), self.bounds(self.empty))
+        return Embedder(self.session_with(kwargs), self.target, self._parameters(kwargs), self.bounds(self.empty))
 
     def _parameters(self, given: Mapping[str, Any]) -> EmbeddingParameters | None:
         """Put defaults and call-time parameters together; call-time wins."""
         owner = type(self).__name__
-        refuse_unknown(given, (*_NAMES, "params"), f"a call of {owner}")
+        refuse_unknown(given, (*_NAMES, *CALL_OPTIONS, "params"), f"a call of {owner}")
         defaults = params_as_dict(self.params)
         refuse_unknown(defaults, _NAMES, "params")
         if self.truncate_input_tokens is not None and "truncate_input_tokens" in defaults:

@@ -43,7 +43,7 @@ def moderations_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
         other = "guardrails" if guarded else next(iter(said))
         raise ConfigurationError(f"both moderations and {other} are given", hint="Give one", field=other)
     if ready is not None:
-        return dict(ready) or None
+        return _mapping("moderations", ready) or None
     if said and not guarded:
         name = next(iter(said))
         raise ConfigurationError(f"{name} without guardrails=True has no effect", hint="Give both", field=name)
@@ -52,7 +52,13 @@ def moderations_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
     wanted = {name.removeprefix("guardrails_").removesuffix("_params"): value for name, value in said.items()}
     if "hap" not in wanted and "granite_guardian" not in wanted:
         wanted = {"hap": {}, **wanted}
-    return {name: _detector(name, settings) for name, settings in wanted.items()}
+    return {name: _detector(name, _mapping(f"guardrails_{name}_params", value)) for name, value in wanted.items()}
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{name}: must be a dictionary, not {type(value).__name__}", field=name)
+    return dict(value)
 
 
 def _detector(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from wx_integrations.core.calls import Deployment, Target
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.fields import ModelFields
+from wx_integrations.core.fields import CALL_OPTIONS, ModelFields
 from wx_integrations.core.wire.text import GenerationParameters, GenerationRequest
 from wx_integrations.langchain import guardrails
 from wx_integrations.langchain.parameters import TARGET_NAMES, params_as_dict
@@ -151,7 +151,7 @@ class LLMFields(ModelFields):
             ConfigurationError: a name is unknown, or given twice with different values.
         """
         owner = f"a call of {type(self).__name__}"
-        refuse_unknown(given, (*NAMES, *BESIDE, *SYNONYMS, *TARGET_NAMES, "params"), owner)
+        refuse_unknown(given, (*NAMES, *BESIDE, *SYNONYMS, *TARGET_NAMES, *CALL_OPTIONS, "params"), owner)
         params = _named_params(given.get("params"))
         own = {name: value for name, value in named(given, owner).items() if value is not None}
         asked = {name: value for name, value in {**params, **own}.items() if name in NAMES or name in BESIDE}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from copy import copy
@@ -18,6 +18,7 @@ from pydantic import PrivateAttr
 from wx_integrations.core import calls
 from wx_integrations.core.adoption import Adopted
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.session import Session
 from wx_integrations.core.wire.text import Generation, GenerationRequest, Tokenization
 from wx_integrations.langchain import serialization
 from wx_integrations.langchain.counting import Counting
@@ -138,10 +139,13 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
         if self._streams(prompts, stream):
             return self._folded(list(self._stream(prompts[0], stop, run_manager, **kwargs)), kwargs)
         requests = [self._request(prompt, stop, kwargs) for prompt in prompts]
+        client = self._session_for(kwargs).client
         if len(requests) == 1:
-            return self._result([self._run(*requests[0])], kwargs)
+            return self._result([client.run(calls.generate(*requests[0]))], kwargs)
         with ThreadPoolExecutor(min(self.max_concurrency, len(requests) or 1), "watsonx-llm") as pool:
-            running = [pool.submit(_within, contextvars.copy_context(), self._run, *one) for one in requests]
+            running = [
+                pool.submit(contextvars.copy_context().run, client.run, calls.generate(*one)) for one in requests
+            ]
             try:
                 answers = [future.result() for future in running]
             except BaseException:
@@ -164,9 +168,11 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
         requests = [self._request(prompt, stop, kwargs) for prompt in prompts]
         places = asyncio.Semaphore(self.max_concurrency)
 
+        client = self._session_for(kwargs).async_client
+
         async def run(target: calls.Target, request: GenerationRequest) -> Generation:
             async with places:
-                return await self.async_client.run(calls.generate(target, request))
+                return await client.run(calls.generate(target, request))
 
         running = [asyncio.ensure_future(run(*request)) for request in requests]
         try:
@@ -188,8 +194,8 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
             said["stop"] = stop
         return self.request_for(prompt, said)
 
-    def _run(self, target: calls.Target, request: GenerationRequest) -> Generation:
-        return self.client.run(calls.generate(target, request))
+    def _session_for(self, given: Mapping[str, Any]) -> Session:
+        return self.session_with({**self._given, **given})
 
     def _result(self, answers: list[Generation], given: Mapping[str, Any]) -> LLMResult:
         for answer in answers:
@@ -223,7 +229,8 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
     ) -> Iterator[GenerationChunk]:
         target, request = self._request(prompt, stop, kwargs)
         fold = Fold()
-        with closing(self.client.stream(calls.generate_stream(target, request))) as frames:
+        client = self._session_for(kwargs).client
+        with closing(client.stream(calls.generate_stream(target, request))) as frames:
             for frame in frames:
                 chunk = fold.feed(frame)
                 if chunk is not None:
@@ -242,7 +249,8 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
     ) -> AsyncIterator[GenerationChunk]:
         target, request = self._request(prompt, stop, kwargs)
         fold = Fold()
-        async with Adopted(self.async_client.stream(calls.generate_stream(target, request))) as frames:
+        client = self._session_for(kwargs).async_client
+        async with Adopted(client.stream(calls.generate_stream(target, request))) as frames:
             async for frame in frames:
                 chunk = fold.feed(frame)
                 if chunk is not None:
@@ -332,15 +340,6 @@ class WatsonxLLM(Counting, LLMFields, BaseLLM):
 
 _FRAMEWORK = frozenset({"tags", "metadata", "run_name", "run_id", "stream"})
 """What LangChain passes along that is no parameter of the generation."""
-
-
-def _within(
-    context: contextvars.Context,
-    run: Callable[[calls.Target, GenerationRequest], Generation],
-    target: calls.Target,
-    request: GenerationRequest,
-) -> Generation:
-    return context.run(run, target, request)
 
 
 def _parted(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.fields import CALL_OPTIONS
 from wx_integrations.core.schemas import inline
 from wx_integrations.core.wire.chat import ChatParameters
 from wx_integrations.langchain.schemas import parameters_of, response_format_of
@@ -23,6 +24,7 @@ NAMES = tuple(ChatParameters.model_fields)
 CALL_NAMES = (
     *("tools", "tool_choice", "tool_choice_option", "force_once"),
     *("parallel_tool_calls", "first_tool_call_only", "params"),
+    *CALL_OPTIONS,
 )
 """What a call takes beside the parameters and the target."""
 

@@ -14,12 +14,13 @@ from pydantic import Field, ValidationError
 from wx_integrations.core.bulk_fields import BulkFields
 from wx_integrations.core.calls import rerank
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.fields import CALL_OPTIONS
 from wx_integrations.core.ranker import Ranked, Ranker
 from wx_integrations.core.wire.text import RerankParameters
 from wx_integrations.langchain.parameters import params_as_dict, refuse_unknown
 
 _NAMES = tuple(RerankParameters.model_fields)
-_CALL = (*_NAMES, "params", "top_n", "score_threshold")
+_CALL = (*_NAMES, *CALL_OPTIONS, "params", "top_n", "score_threshold")
 
 Rankable = str | Document | Mapping[str, Any]
 """What can be ranked: a text, a Document, or a dictionary with `text` (or `page_content`)."""
@@ -65,7 +66,8 @@ class WatsonxRerank(BulkFields, BaseDocumentCompressor, RunnableSerializable[dic
         Args:
             documents: texts, Documents, or dictionaries with `text`; none need no request.
             query: what they should answer.
-            **kwargs: `top_n`, `score_threshold`, `truncate_input_tokens`, `return_options`, `params` for this call.
+            **kwargs: `top_n`, `score_threshold`, `truncate_input_tokens`, `return_options`, `params`, `timeout`,
+                `retry` for this call.
         """
         return _scores(self.ranker(**kwargs).rank(_query(query), _texts(documents)))
 
@@ -129,7 +131,7 @@ class WatsonxRerank(BulkFields, BaseDocumentCompressor, RunnableSerializable[dic
         if top_n is not None and (not isinstance(top_n, int) or top_n < 1):
             raise ConfigurationError("top_n: must be a whole number, 1 or more", field="top_n")
         threshold = kwargs.get("score_threshold", self.score_threshold)
-        return Ranker(self.session, self.target, parameters, self.bounds("send"), top_n, threshold)
+        return Ranker(self.session_with(kwargs), self.target, parameters, self.bounds("send"), top_n, threshold)
 
     def _parameters(self, given: Mapping[str, Any]) -> RerankParameters | None:
         """Put defaults and call-time parameters together; call-time wins."""

@@ -84,9 +84,12 @@ def _function_of(schema: Any, strict: bool | None) -> dict[str, Any]:
             converted = convert_to_openai_tool(_plain(schema), strict=strict)
         else:
             converted = convert_to_openai_tool(schema, strict=strict)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigurationError(f"not usable as a tool or schema: {error}", field="tools") from None
-    function = dict(converted.get("function") or {})
+    inner = converted.get("function")
+    function = dict(inner) if isinstance(inner, Mapping) else {}
+    if not isinstance(function.get("name"), str):
+        raise ConfigurationError("not usable as a tool or schema: it has no name", field="tools")
     if strict is not None:
         function["strict"] = strict
     if not function.get("description"):

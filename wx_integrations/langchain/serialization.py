@@ -28,8 +28,9 @@ def attributes(adapter: ConnectionFields) -> dict[str, Any]:
     if adapter.connection is not None:
         settings = adapter.settled_connection.to_dict()
         found |= {name: value for name, value in settings.items() if name in type(adapter).model_fields}
-    if adapter.retry is not None or adapter.connection is not None:
-        found["retry"] = adapter.settled_connection.retry.model_dump(mode="json")
+    found |= adapter._options
+    if found.get("retry") is not None or adapter.retry is not None or adapter.connection is not None:
+        found["retry"] = (found.get("retry") or adapter.settled_connection.retry).model_dump(mode="json")
     if found.get("proxies"):
         found["proxies"] = dict(found["proxies"])
     return {name: value for name, value in found.items() if value is not None and _is_plain(name, value)}

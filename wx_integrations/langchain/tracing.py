@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.language_models import LangSmithParams
 
 from wx_integrations.core import calls
+from wx_integrations.core.fields import CALL_OPTIONS
 from wx_integrations.langchain.parameters import NAMES, TARGET_NAMES
 from wx_integrations.langchain.turns import Turns
 
@@ -29,7 +30,11 @@ class Tracing(Turns):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         target = self._target_of(kwargs)
-        rest = {name: value for name, value in kwargs.items() if name not in (*NAMES, *TARGET_NAMES, "params")}
+        rest = {
+            name: value
+            for name, value in kwargs.items()
+            if name not in (*NAMES, *TARGET_NAMES, *CALL_OPTIONS, "params")
+        }
         effective = self._merged(stop, kwargs)
         return {
             "_type": self._llm_type,

@@ -14,6 +14,7 @@ from wx_integrations.core import calls
 from wx_integrations.core.adoption import Adopted
 from wx_integrations.core.advice import advice, concerns_model
 from wx_integrations.core.calls import Call, StreamCall, Target
+from wx_integrations.core.client import AsyncClient, Client
 from wx_integrations.core.errors import ServiceError, WatsonxError
 from wx_integrations.core.wire.text import ModelSpecsPage
 from wx_integrations.llamaindex import answers, media, requests
@@ -44,14 +45,14 @@ class Endpoints(DescribedModel):
         if self._generates(kwargs):
             return answers.chat_of(self._generate(self._prompt_of(history), kwargs))
         target, said = self._conversation(history, media.read(media.unread(history)), kwargs)
-        completion = self._run(calls.chat(target, said.request), target)
+        completion = self._run(calls.chat(target, said.request), target, kwargs)
         return answers.from_completion(completion, single_call=said.single_call)
 
     async def _achat(self, history: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> ChatResponse:
         if self._generates(kwargs):
             return answers.chat_of(await self._agenerate(self._prompt_of(history), kwargs))
         target, said = self._conversation(history, await _read(history), kwargs)
-        completion = await self._arun(calls.chat(target, said.request), target)
+        completion = await self._arun(calls.chat(target, said.request), target, kwargs)
         return answers.from_completion(completion, single_call=said.single_call)
 
     def _stream_chat(
@@ -61,7 +62,8 @@ class Endpoints(DescribedModel):
             return mapped(answers.chat_of, self._stream_generate(self._prompt_of(history), kwargs))
         target, said = self._conversation(history, media.read(media.unread(history)), kwargs)
         fold = answers.Fold(single_call=said.single_call)
-        return self._stream(calls.chat_frames(target, said.request), target, fold)
+        client = self.session_with(kwargs).client
+        return self._stream(client, calls.chat_frames(target, said.request), target, fold)
 
     async def _astream_chat(
         self, history: Sequence[ChatMessage], kwargs: Mapping[str, Any]
@@ -70,7 +72,8 @@ class Endpoints(DescribedModel):
             return amapped(answers.chat_of, self._astream_generate(self._prompt_of(history), kwargs))
         target, said = self._conversation(history, await _read(history), kwargs)
         fold = answers.Fold(single_call=said.single_call)
-        return self._astream(calls.chat_frames(target, said.request), target, fold)
+        client = self.session_with(kwargs).async_client
+        return self._astream(client, calls.chat_frames(target, said.request), target, fold)
 
     def _conversation(
         self, history: Sequence[ChatMessage], contents: media.Contents, kwargs: Mapping[str, Any]
@@ -83,19 +86,21 @@ class Endpoints(DescribedModel):
 
     def _generate(self, prompt: str, kwargs: Mapping[str, Any]) -> CompletionResponse:
         target, request = self._generation(prompt, kwargs)
-        return answers.from_generation(self._run(calls.generate(target, request), target))
+        return answers.from_generation(self._run(calls.generate(target, request), target, kwargs))
 
     async def _agenerate(self, prompt: str, kwargs: Mapping[str, Any]) -> CompletionResponse:
         target, request = self._generation(prompt, kwargs)
-        return answers.from_generation(await self._arun(calls.generate(target, request), target))
+        return answers.from_generation(await self._arun(calls.generate(target, request), target, kwargs))
 
     def _stream_generate(self, prompt: str, kwargs: Mapping[str, Any]) -> Generator[CompletionResponse, None, None]:
         target, request = self._generation(prompt, kwargs)
-        return self._stream(calls.generate_stream(target, request), target, answers.TextFold())
+        client = self.session_with(kwargs).client
+        return self._stream(client, calls.generate_stream(target, request), target, answers.TextFold())
 
     def _astream_generate(self, prompt: str, kwargs: Mapping[str, Any]) -> AsyncGenerator[CompletionResponse, None]:
         target, request = self._generation(prompt, kwargs)
-        return self._astream(calls.generate_stream(target, request), target, answers.TextFold())
+        client = self.session_with(kwargs).async_client
+        return self._astream(client, calls.generate_stream(target, request), target, answers.TextFold())
 
     def _generation(self, prompt: str, kwargs: Mapping[str, Any]) -> tuple[Target, Any]:
         target = self.target_for(**requests.target_names(kwargs))
@@ -109,25 +114,27 @@ class Endpoints(DescribedModel):
 
     # ------------------------------------------------------------------ what a refusal means
 
-    def _run(self, call: Call[T], target: Target) -> T:
+    def _run(self, call: Call[T], target: Target, kwargs: Mapping[str, Any]) -> T:
         try:
-            return self.client.run(call)
+            return self.session_with(kwargs).client.run(call)
         except ServiceError as error:
             if self._may_explain(error, target):
                 self._explain(error, target, _quietly(self.client.run, calls.model_specs()))
             raise
 
-    async def _arun(self, call: Call[T], target: Target) -> T:
+    async def _arun(self, call: Call[T], target: Target, kwargs: Mapping[str, Any]) -> T:
         try:
-            return await self.async_client.run(call)
+            return await self.session_with(kwargs).async_client.run(call)
         except ServiceError as error:
             if self._may_explain(error, target):
                 self._explain(error, target, await self._amodels())
             raise
 
-    def _stream(self, call: StreamCall[S], target: Target, fold: Folding[S, T]) -> Generator[T, None, None]:
+    def _stream(
+        self, client: Client, call: StreamCall[S], target: Target, fold: Folding[S, T]
+    ) -> Generator[T, None, None]:
         try:
-            with closing(self.client.stream(call)) as frames:
+            with closing(client.stream(call)) as frames:
                 for frame in frames:
                     if (response := fold.feed(frame)) is not None:
                         yield response
@@ -138,9 +145,11 @@ class Endpoints(DescribedModel):
                 self._explain(error, target, _quietly(self.client.run, calls.model_specs()))
             raise
 
-    async def _astream(self, call: StreamCall[S], target: Target, fold: Folding[S, T]) -> AsyncGenerator[T, None]:
+    async def _astream(
+        self, client: AsyncClient, call: StreamCall[S], target: Target, fold: Folding[S, T]
+    ) -> AsyncGenerator[T, None]:
         try:
-            async with Adopted(self.async_client.stream(call)) as frames:
+            async with Adopted(client.stream(call)) as frames:
                 async for frame in frames:
                     if (response := fold.feed(frame)) is not None:
                         yield response

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from wx_integrations.core.calls import Deployment, Gateway, Target
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.fields import CALL_OPTIONS
 from wx_integrations.core.toolcalls import select_tool
 from wx_integrations.core.wire.chat import ChatRequest, Tool
 from wx_integrations.core.wire.text import GenerationRequest
@@ -15,7 +16,7 @@ from wx_integrations.llamaindex import media, messages, parameters, tools
 
 TARGETS = ("model_id", "deployment_id", "model")
 TOOLS = ("tools", "tool_choice", "tool_choice_option", "strict", "allow_parallel_tool_calls")
-OURS = frozenset({*TARGETS, *TOOLS, "use_text_generation"})
+OURS = frozenset({*TARGETS, *TOOLS, *CALL_OPTIONS, "use_text_generation"})
 
 
 class Conversation(NamedTuple):
