@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import CALL_OPTIONS
 from wx_integrations.core.schemas import inline
-from wx_integrations.core.wire.chat import ChatParameters
+from wx_integrations.core.wire.chat import ChatParameters, check_parameters
 from wx_integrations.langchain.schemas import parameters_of, response_format_of
 
 NAMES = tuple(ChatParameters.model_fields)
@@ -126,6 +126,6 @@ def check(parameters: Mapping[str, Any], owner: str) -> None:
         ConfigurationError: names each field and its bounds.
     """
     try:
-        ChatParameters(**normal(parameters))
+        check_parameters(normal(parameters))
     except ValidationError as error:
         raise ConfigurationError.from_validation(error, owner) from None

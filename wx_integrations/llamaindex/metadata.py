@@ -14,7 +14,7 @@ from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ModelFields
 from wx_integrations.core.profiles import ModelProfile, from_spec, profile_of
-from wx_integrations.core.wire.chat import ChatParameters
+from wx_integrations.core.wire.chat import check_parameters
 from wx_integrations.core.wire.text import ModelSpecsPage
 from wx_integrations.llamaindex import parameters
 from wx_integrations.llamaindex.tokenizer import WatsonxTokenizer
@@ -58,7 +58,7 @@ class DescribedModel(ModelFields, parameters.ParameterFields, FunctionCallingLLM
             parameters.for_generation(*self.parameter_layers)
             return
         try:
-            ChatParameters(**parameters.for_chat(*self.parameter_layers))
+            check_parameters(parameters.for_chat(*self.parameter_layers))
         except ValidationError as error:
             raise ConfigurationError.from_validation(error, self.class_name()) from None
 

@@ -7,6 +7,7 @@ Content parts, functions and response formats have their own files, which are
 loaded when first used; their names are here as well.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -210,6 +211,12 @@ class ChatRequest(ChatParameters):
         if self.tool_choice is not None and self.tool_choice_option is not None:
             raise ValueError("give either tool_choice or tool_choice_option, not both")
         return self
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise ValidationError for parameters that no request takes; only the shape of requests is built for it."""
+    if parameters:
+        ChatRequest(messages=[UserMessage(content="")], **parameters)
 
 
 # --------------------------------------------------------------------------- answer

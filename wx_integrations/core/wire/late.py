@@ -1,13 +1,11 @@
 """Fields whose shapes few programs need: they are loaded and built when there is a value for them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
-
-from wx_integrations.core.wire.shapes import Sent
 
 
 class Late:
@@ -21,18 +19,20 @@ class Late:
 
     def __init__(self, homes: str | Mapping[str, str]) -> None:
         self._homes = homes
-        self._found: dict[str, type[Sent]] = {}
+        self._readers: dict[str, Callable[[Any], Any]] = {}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._read)
 
     def _read(self, value: Any) -> Any:
         home = self._homes if isinstance(self._homes, str) else self._chosen(value, self._homes)
-        shape = self._found.get(home)
-        if shape is None:
+        read: Callable[[Any], Any] | None = self._readers.get(home)
+        if read is None:
             file, _, name = home.partition(".")
-            shape = self._found[home] = getattr(import_module(f"{__package__}.{file}"), name)
-        return shape.__pydantic_validator__.validate_python(value)
+            shape = getattr(import_module(f"{__package__}.{file}"), name)
+            read = getattr(shape, "model_validate", None) or shape.validate_python
+            self._readers[home] = read
+        return read(value)
 
     @staticmethod
     def _chosen(value: Any, homes: Mapping[str, str]) -> str:

@@ -1,13 +1,18 @@
 """What several families of operations have."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import JsonValue, StringConstraints
 
+from wx_integrations.core.wire.late import Late
 from wx_integrations.core.wire.shapes import Received, Sent
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
-JsonObject = dict[str, JsonValue]
+
+if TYPE_CHECKING:
+    JsonObject = dict[str, JsonValue]
+else:
+    JsonObject = Annotated[Any, Late("json_objects.OBJECT")]
 
 
 class Crypto(Sent):
