@@ -11,6 +11,7 @@ import pytest
 from tests.support.certificates import Authority
 from tests.support.clock import FakeTime
 from tests.support.colour import Colour
+from tests.support.late import late_clients
 from tests.support.server import Handler, Server
 from wx_integrations.core.connection import ENVIRONMENT
 
@@ -48,6 +49,15 @@ def serve() -> Iterator[Callable[..., Server]]:
             return stack.enter_context(Server(handler, **options))
 
         yield start
+
+
+@pytest.fixture
+def late(colour: Colour) -> Iterator[dict[str, Any]]:
+    """Settings of a connection for which the answer `LATE` is a read timeout."""
+    with late_clients() as clients:
+        yield clients
+        if colour.name == "async":
+            colour.wait(clients["async_httpx_client"].aclose())
 
 
 @pytest.fixture(scope="session")

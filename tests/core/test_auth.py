@@ -17,6 +17,7 @@ import pytest
 from tests.support.certificates import QUICK
 from tests.support.clock import FakeTime
 from tests.support.colour import Colour
+from tests.support.late import LATE
 from tests.support.server import HANG, RESET, Script, Seen, Server, Step, answer, error, pause, stream
 from tests.support.tokens import WRONG_KEY, iam, iam_answer, jwt
 from wx_integrations.core.calls import StreamCall, model_specs
@@ -187,21 +188,25 @@ def test_a_dead_token_endpoint_costs_the_waiters_one_exchange(colour: Colour, se
     [
         (answer(500, "down"), Unavailable),
         ([RESET], ConnectionFailed),
-        ([HANG], TimedOut),
+        (LATE, TimedOut),
         (answer(200, "<html>"), UnexpectedResponse),
         (WRONG_KEY, Unauthorized),
     ],
     ids=["500", "reset", "timeout", "html", "refused"],
 )
 def test_a_failed_renewal_serves_the_old_token_to_its_end(
-    colour: Colour, serve: Serve, time: FakeTime, trouble: Sequence[Step], kind: type[Exception]
+    colour: Colour,
+    serve: Serve,
+    time: FakeTime,
+    late: dict[str, Any],
+    trouble: Sequence[Step],
+    kind: type[Exception],
 ) -> None:
     def tokens(_: Seen) -> Sequence[Step]:
         return iam_answer() if script.tokens in (1, 4) else trouble
 
     server = serve(script := Script(OK, token=tokens))
-    timeout = httpx.Timeout(10, read=0.25) if kind is TimedOut else 10
-    session = colour.session(connect(server, timeout=timeout), time.waiting)
+    session = colour.session(connect(server, **late), time.waiting)
     colour.run(session, CALL)
     time.move(2800)  # the token is good for 800 seconds more
     colour.run(session, CALL)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.support.certificates import QUICK
 from tests.support.clock import FakeTime
 from tests.support.colour import Colour
+from tests.support.late import LATE
 from tests.support.recorder import Recorder
 from tests.support.server import CLOSE, HANG, RESET, Script, Server, Step, answer, chunk, error, head, stream
 from tests.support.tokens import iam
@@ -327,11 +328,13 @@ def test_a_read_timeout_of_a_generation_is_not_repeated(colour: Colour, serve: S
 
 
 @pytest.mark.parametrize("opted_in", ["connection", "call", "not a generation"])
-def test_other_read_timeouts_are(colour: Colour, serve: Serve, time: FakeTime, opted_in: str) -> None:
-    server = serve(Script([HANG], OK))
+def test_other_read_timeouts_are(
+    colour: Colour, serve: Serve, time: FakeTime, late: dict[str, Any], opted_in: str
+) -> None:
+    server = serve(Script(LATE, OK))
     settings = {"retry_read_timeouts": True} if opted_in == "connection" else {}
     options = {"retry": RetryPolicy(retry_read_timeouts=True)} if opted_in == "call" else {}
-    session = colour.session(connect(server, timeout=SHORT, **settings), time.waiting)
+    session = colour.session(connect(server, **late, **settings), time.waiting)
     call: Call[Any] = CALL if opted_in == "not a generation" else GENERATION
     colour.run(session, call, **options)
     assert len(server.seen) == 2

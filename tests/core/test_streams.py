@@ -313,21 +313,24 @@ def test_an_answer_may_take_longer_than_the_wait_for_one_chunk(colour: Colour, s
     never = threading.Event()
     slowly: list[Step] = []
     for frame in frames(*[piece("a")] * 8, FINISH):
-        slowly += [lambda: pause(never, 0.05), frame]
+        slowly += [lambda: pause(never, 0.15), frame]
     server = serve(Script(stream(*slowly)))
-    got, broken = read(colour, colour.session(connect(server)), CALL, timeout=httpx.Timeout(10, read=0.35))
+    got, broken = read(colour, colour.session(connect(server)), CALL, timeout=httpx.Timeout(10, read=1.2))
     assert (len(got), broken) == (9, None)
 
 
 def test_a_consumer_may_take_its_time(colour: Colour, serve: Serve) -> None:
     """What has arrived meanwhile counts as in time."""
-    server = serve(Script(stream(*frames(piece("a"), piece("b"), FINISH))))
+    sent = threading.Event()
+    server = serve(Script([*stream(*frames(piece("a"), piece("b"), FINISH)), sent.set]))
     session = colour.session(connect(server))
     got = []
-    with colour.stream(session, CALL, timeout=SHORT) as values:
+    with colour.stream(session, CALL, timeout=httpx.Timeout(10, read=1.0)) as values:
         for value in values:
             got.append(value)
-            threading.Event().wait(0.3)
+            if len(got) == 1:
+                assert sent.wait(10)
+                threading.Event().wait(1.1)
     assert len(got) == 3
 
 
