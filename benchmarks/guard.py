@@ -144,7 +144,7 @@ def load() -> dict[str, Any]:
     return baselines
 
 
-def accept(counts: Counts, reason: str) -> None:
+def accept(counts: Counts, reason: str, commit: str = "") -> None:
     """Make counts the baseline; what rose or fell goes into its log with the reason. Counts not made now stay."""
     baselines = load()
     mine = baselines.setdefault(minor(), {"log": []})
@@ -152,7 +152,7 @@ def accept(counts: Counts, reason: str) -> None:
     changes = [str(change) for change in compare(old, counts) if change.matters]
     mine["versions"] = versions()
     mine["counts"] = {path: old.get(path, {}) | counts.get(path, {}) for path in {**old, **counts}}
-    mine["log"].append({"date": time.strftime("%Y-%m-%d"), "reason": reason, "changes": changes})
+    mine["log"].append({"date": time.strftime("%Y-%m-%d"), "commit": commit, "reason": reason, "changes": changes})
     BASELINE.write_text(json.dumps(baselines, indent=2) + "\n")
 
 
@@ -180,7 +180,7 @@ def main() -> None:
     baseline = load().get(minor(), {})
     print("\n".join(report(baseline, counts)))
     if options.accept:
-        accept(counts, options.accept)
+        accept(counts, options.accept, f"{counted.commit}{' and changes' if counted.dirty else ''}")
     elif any(change.rose for change in compare(baseline.get("counts", {}), counts)):
         sys.exit('something rose: find out why, or --accept "reason"')
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import io
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -33,12 +34,14 @@ class Subject:
 @contextmanager
 def subject(revision: str) -> Iterator[Subject]:
     """Give the checkout, or for a revision a copy of that commit: nobody who edits meanwhile disturbs it."""
-    if not revision:
+    if not revision or not _git("rev-parse", "HEAD"):
         dirty = bool(_git("status", "--porcelain", "--", "wx_integrations").strip())
         yield Subject(ROOT, _git("rev-parse", "--short", "HEAD").decode().strip(), dirty)
         return
     with tempfile.TemporaryDirectory() as folder:
         archive = _git("archive", "--format=tar", revision, "wx_integrations")
+        if not archive:
+            sys.exit(f"no such commit: {revision}")
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(folder, filter="data")
         compileall.compile_dir(folder, quiet=2)  # as it would be installed
