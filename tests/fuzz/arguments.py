@@ -150,6 +150,8 @@ def _one(deltas: list[Said], reason: str | None) -> Called:
     names = {delta.name for delta in deltas if delta.name}
     if len(ids) > 1 or len(names) != 1:
         raise Unsure("a call that contradicts itself")
+    if deltas[0].index is None and sum(bool(delta.name) for delta in deltas) > 1:
+        raise Unsure("a name said again, which may be another call")
     if ids and not any(delta.id for delta in deltas[: 1 + next(i for i, delta in enumerate(deltas) if delta.name)]):
         raise Unsure("an id that comes after the name")
     texts = [delta.arguments for delta in deltas if delta.arguments and delta.arguments.strip(" \t\n\r")]

@@ -180,7 +180,10 @@ def to_said(content: Content) -> Said:
                 pass
             case {"type": str(kind)} if kind in _CALLS and isinstance(block, dict):
                 arguments = next((block[key] for key in ("input", "args", "arguments") if key in block), None)
-                calls.append((block.get("id") or block.get("call_id"), block.get("name"), arguments))
+                id_, name = block.get("id") or block.get("call_id"), block.get("name")
+                if not (isinstance(id_, str | None) and isinstance(name, str | None)):
+                    raise refuse(f"a block of type {kind!r} has an id or a name that is no text")
+                calls.append((id_, name, arguments))
             case {"type": "non_standard", "value": dict(value)}:
                 inner = to_said([value])
                 texts.append(inner.text)

@@ -95,7 +95,9 @@ def _function_of(schema: Any, strict: bool | None) -> dict[str, Any]:
     if not function.get("description"):
         function.pop("description", None)
     parameters = _own_parameters(schema, strict) or _recursive_parameters(schema) or function.get("parameters")
-    if isinstance(parameters, Mapping):
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise ConfigurationError(f"{function['name']!r}: the parameters are no JSON Schema", field="tools")
+    if parameters is not None:
         function["parameters"] = inline(parameters)
     return function
 

@@ -189,7 +189,10 @@ def _assistant(message: ChatMessage, name: Any) -> AssistantMessage:
             case _:
                 raise _unknown(block)
     if not calls:
-        calls = [_legacy_call(call) for call in message.additional_kwargs.get("tool_calls") or ()]
+        older = message.additional_kwargs.get("tool_calls") or ()
+        if not isinstance(older, Sequence) or isinstance(older, str):
+            raise _refusal("additional_kwargs['tool_calls'] is no list", "Use ToolCallBlock")
+        calls = [_legacy_call(call) for call in older]
     if "function_call" in message.additional_kwargs:
         raise _refusal("function_call has no id", "Use a ToolCallBlock")
     refusal = message.additional_kwargs.get("refusal")

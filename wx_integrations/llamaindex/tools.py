@@ -107,6 +107,6 @@ def _so_far(text: str) -> dict[str, Any]:
     """Return what can be read of arguments that are still arriving."""
     try:
         parsed: Any = parse_partial_json(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
