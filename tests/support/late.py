@@ -1,4 +1,4 @@
-"""Answers that count as too late, whatever the clock says: read timeouts that a busy machine neither makes nor hides."""
+"""Answers that count as too late, whatever the clock says: no busy machine makes or hides these read timeouts."""
 
 from __future__ import annotations
 
