@@ -82,10 +82,22 @@ class LlamaIndexSubjects:
             found = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
             return {"calls": [(call.tool_id, call.tool_name, call.tool_kwargs) for call in found]}
 
+        def followed() -> Facts:
+            found: list[Any] = []
+            for response in llm.stream_chat_with_tools([tool], user_msg="hi", allow_parallel_tool_calls=True):
+                found = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)  # as agents do
+            return {"calls": [(call.tool_id, call.tool_name, call.tool_kwargs) for call in found]}
+
         return [
             *self._pair("chat", "chat", _answer, _first_choice, lambda: llm.chat(hi), lambda: llm.achat(hi)),
             Subject("LI complete", frozenset({"chat"}), lambda: {"text": llm.complete("hi").text}, _first_choice),
             Subject("LI tool calls", frozenset({"chat"}), chosen, _usable_calls),
+            Subject(
+                "LI tool calls streamed",
+                frozenset({"chat_stream"}),
+                followed,
+                lambda facts: {**_streamed(facts), "calls": ANYTHING},
+            ),
             Subject(
                 "LI structured",
                 frozenset({"chat"}),
