@@ -8,6 +8,7 @@ import logging
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,11 +18,13 @@ from tests.support.canaries import leaks, leaks_told_by, told_by
 from tests.support.certificates import QUICK, Authority
 from tests.support.clock import FakeTime
 from tests.support.colour import Colour
-from tests.support.echo import TOKEN_PATH, TROUBLES, Hostile, echoed, granting, refusing
+from tests.support.echo import TOKEN_PATH, TROUBLES, Hostile, echoed, granting, recorded, refusing
 from tests.support.server import HANG, Script, Seen, Server, Step, answer, error
 from tests.support.tokens import iam
-from wx_integrations.core.calls import StreamCall, model_specs
+from wx_integrations.core.bulk import Bounds
+from wx_integrations.core.calls import Model, StreamCall, model_specs
 from wx_integrations.core.connection import Connection
+from wx_integrations.core.embedder import Embedder
 from wx_integrations.core.errors import ConfigurationError, ConnectionFailed, Unauthorized, WatsonxError
 
 Serve = Callable[..., Server]
@@ -173,6 +176,28 @@ def test_token_functions_answers_are_not_shown(colour: Colour, serve: Serve, rec
         with pytest.raises(ConfigurationError) as caught:
             colour.run(colour.session(connection), CALL)
         assert leaks_told_by(caught.value) == {}
+    assert records.leaks == []
+
+
+@pytest.mark.parametrize("trouble", ["401 echo", "200 echo", "cut"])
+def test_bulk_work_that_fails_in_part_shows_none(
+    colour: Colour, serve: Serve, time: FakeTime, records: Records, trouble: str, tmp_path: Path
+) -> None:
+    def call(seen: Seen) -> Sequence[Step]:
+        return TROUBLES[trouble](seen) if b"bad" in seen.body else recorded(seen)
+
+    server = serve(Hostile(call=call))
+    session = colour.session(Connection(**settings_of(server, max_retries=0)), time.waiting)
+    embedder = Embedder(session, Model("m", "p"), bounds=Bounds(batch_size=1))
+    path, texts = tmp_path / "kept.sqlite", ["good", "bad", "good too"]
+    with pytest.raises(WatsonxError) as caught:
+        embedder.embed(texts) if colour.name == "sync" else colour.wait(embedder.aembed(texts))
+    assert leaks_told_by(caught.value) == {}
+    with pytest.raises(WatsonxError) as caught:
+        embedder.embed_to(path, texts) if colour.name == "sync" else colour.wait(embedder.aembed_to(path, texts))
+    assert leaks_told_by(caught.value) == {}
+    assert path.stat().st_size > 0
+    assert leaks("".join(file.read_bytes().decode("latin-1") for file in tmp_path.iterdir())) == []
     assert records.leaks == []
 
 

@@ -63,6 +63,17 @@ def test_an_adapter_shows_none(name: str, kind: str) -> None:
     assert leaks_of(given, without=NO_PICKLE if kind == "token_function" else ()) == {}
 
 
+@pytest.mark.parametrize("kind", CREDENTIALS)
+def test_what_langchain_is_told_shows_none(kind: str) -> None:
+    """Cache keys, identities and parameters, which caches and tracers keep."""
+    for name in ("chat", "llm"):
+        model = made(name, **CREDENTIALS[kind])
+        told = [model._identifying_params, model._get_ls_params(), model.lc_secrets, model.lc_attributes]
+        told += [model._get_llm_string() if name == "chat" else model.asdict(), model._llm_type, model.InputType]
+        told += [model.config_specs, model.get_output_jsonschema(), model.configurable_fields]
+        assert leaks(repr(told)) == []
+
+
 def derived(model: ChatWatsonx) -> dict[str, Runnable[Any, Any]]:
     """Return what users make of a model."""
     prompt = ChatPromptTemplate.from_messages([("user", "{q}")])

@@ -16,6 +16,7 @@ import requests
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.load import dumps
+from langchain_core.messages import HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import LangChainTracer
@@ -25,8 +26,9 @@ from tests.langchain.chatting import Caller
 from tests.support.canaries import PROJECT, leaks, told_by
 from tests.support.certificates import QUICK
 from tests.support.echo import TROUBLES, Hostile, echoed, granting
-from tests.support.server import Server
+from tests.support.server import Server, answer
 from wx_integrations.core.agent_tools import AgentTool
+from wx_integrations.core.errors import WatsonxError
 from wx_integrations.core.wire.tools import UtilityTool
 from wx_integrations.langchain import (
     ChatWatsonx,
@@ -276,3 +278,33 @@ async def test_tasks_and_generators_show_none(service: dict[str, Any]) -> None:
     assert leaks(f"{task!r} {task.get_stack()!r} {stream!r} {first!r} {asyncio.all_tasks()!r}") == []
     await stream.aclose()
     await task
+
+
+@pytest.mark.parametrize("trouble", ["407", "reset", "hang"])
+async def test_fetched_media_show_neither_the_proxy_s_password_nor_a_signature(
+    caller: Caller, service: dict[str, Any], watch: Watch, trouble: str
+) -> None:
+    link = "http://1.1.1.1/cat.png?signature=canary-signature"
+    reply: Any = answer(407, "who are you") if trouble == "407" else TROUBLES[trouble](None)
+    with Server(lambda seen: reply) as proxy:
+        proxies = {"http": f"http://me:canary-proxy@127.0.0.1:{proxy.port}"}
+        chat = ChatWatsonx(model_id="m", media_urls="fetch", **{**service, "proxies": proxies})
+        picture = HumanMessage([{"type": "image_url", "image_url": {"url": link}}])
+        if trouble == "hang":
+            task = asyncio.create_task(chat.ainvoke([picture]))
+            await asyncio.to_thread(proxy.next)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as left:
+                await task
+            told = told_by(left.value)
+        else:
+            with pytest.raises(WatsonxError) as caught:
+                await caller.invoke(chat, [picture])
+            told = told_by(caught.value)
+    assert proxy.seen[0].header("proxy-authorization")
+    # The messages are the user's, with the link in them; they are in LangChain's frames, and in the request.
+    shown = {name: text for name, text in told.items() if "locals" not in name and name not in ("rich", "1 vars")}
+    assert {name: found for name, text in shown.items() if (found := leaks(text))} == {}
+    for name in ("traceback with locals", "rich", "0 locals"):
+        assert "canary-proxy" not in told[name]
+        assert "bWU6Y2FuYXJ5LXByb3h5" not in told[name]

@@ -17,6 +17,7 @@ import httpx
 
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConfigurationError, ConnectionFailed
+from wx_integrations.core.retry import cut_short, without_traceback
 from wx_integrations.core.transport import build_mounts, ssl_context
 
 MOST_BYTES = 20 * 1024 * 1024
@@ -73,7 +74,10 @@ def _fetched(client: httpx.Client, url: str) -> str:
                     return _as_data_url(response, bytes(data))
                 place = response.next_request.url
         except httpx.HTTPError as error:
-            raise _unreachable(url, error) from error
+            raise _unreachable(url, error) from without_traceback(error)
+        except BaseException as error:
+            cut_short(error)
+            raise
     raise _refused(url, "it redirects too often")
 
 
@@ -91,7 +95,10 @@ async def _afetched(client: httpx.AsyncClient, url: str) -> str:
                     return _as_data_url(response, bytes(data))
                 place = response.next_request.url
         except httpx.HTTPError as error:
-            raise _unreachable(url, error) from error
+            raise _unreachable(url, error) from without_traceback(error)
+        except BaseException as error:
+            cut_short(error)
+            raise
     raise _refused(url, "it redirects too often")
 
 
