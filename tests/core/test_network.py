@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -399,6 +399,10 @@ async def test_a_certificate_refused_in_a_tunnel_takes_no_place_in_the_pool(serv
 # --------------------------------------------------------------------------- closing
 
 
+async def finishing(work: Coroutine[Any, Any, None]) -> None:
+    await to_the_end(work)
+
+
 async def test_work_is_done_to_the_end_though_it_is_cancelled() -> None:
     done = []
 
@@ -407,7 +411,7 @@ async def test_work_is_done_to_the_end_though_it_is_cancelled() -> None:
             await asyncio.sleep(0)
             done.append(number)
 
-    task = asyncio.create_task(to_the_end(work()))
+    task = asyncio.create_task(finishing(work()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -426,7 +430,7 @@ async def test_work_that_waits_for_somebody_is_told_of_the_cancellation() -> Non
             told.append("yes")
             raise
 
-    task = asyncio.create_task(to_the_end(work()))
+    task = asyncio.create_task(finishing(work()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
