@@ -285,8 +285,8 @@ async def test_fetched_media_show_neither_the_proxy_s_password_nor_a_signature(
     caller: Caller, service: dict[str, Any], watch: Watch, trouble: str
 ) -> None:
     link = "http://1.1.1.1/cat.png?signature=canary-signature"
-    reply: Any = answer(407, "who are you") if trouble == "407" else TROUBLES[trouble](None)
-    with Server(lambda seen: reply) as proxy:
+    refusal = answer(407, "who are you")
+    with Server(lambda seen: refusal if trouble == "407" else TROUBLES[trouble](seen)) as proxy:
         proxies = {"http": f"http://me:canary-proxy@127.0.0.1:{proxy.port}"}
         chat = ChatWatsonx(model_id="m", media_urls="fetch", **{**service, "proxies": proxies})
         picture = HumanMessage([{"type": "image_url", "image_url": {"url": link}}])
