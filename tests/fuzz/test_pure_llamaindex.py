@@ -141,7 +141,7 @@ def _objects(content: Any) -> bool:
 # --------------------------------------------------------------------------- requests
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(sorted(parameters.KNOWN)), JSON, max_size=4), max_size=2))
+@given(st.lists(st.dictionaries(st.sampled_from(sorted(parameters.known_names())), JSON, max_size=4), max_size=2))
 def test_any_parameters_are_sent_or_refused(layers: list[dict[str, Any]]) -> None:
     for build in (parameters.for_chat, parameters.for_generation, parameters.limit):
         built: Any = tried(lambda build=build: build(*layers))  # type: ignore[misc]

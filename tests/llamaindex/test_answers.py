@@ -23,12 +23,11 @@ from wx_integrations.core.wire.text import Generation
 from wx_integrations.llamaindex.answers import (
     IN_PROGRESS,
     Fold,
-    TextFold,
     chat_of,
     completion_of,
     from_completion,
-    from_generation,
 )
+from wx_integrations.llamaindex.generations import TextFold, from_generation
 from wx_integrations.llamaindex.messages import to_wire
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tool_streams"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.wire.chat import FunctionName, ToolChoice, ToolChoiceOption
+from wx_integrations.core.wire import chat as wire
 
 
 class ToolSelection(NamedTuple):
@@ -15,11 +15,11 @@ class ToolSelection(NamedTuple):
     `tool_choice_option` to `tool_choice`.
     """
 
-    tool_choice_option: ToolChoiceOption | None = None
-    tool_choice: ToolChoice | None = None
+    tool_choice_option: wire.ToolChoiceOption | None = None
+    tool_choice: "wire.ToolChoice | None" = None
 
 
-_OPTIONS: Final[Mapping[str, ToolChoiceOption]] = {
+_OPTIONS: Final[Mapping[str, wire.ToolChoiceOption]] = {
     "none": "none",
     "auto": "auto",
     "required": "required",
@@ -58,7 +58,7 @@ def select_tool(choice: str | bool | Mapping[str, Any] | None, names: Sequence[s
         near = difflib.get_close_matches(choice, names, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Tools are {', '.join(names)}; or auto, none, required, any"
         raise _bad_choice(f"{choice!r} is not one of the tools", hint=hint)
-    return ToolSelection(tool_choice=ToolChoice(function=FunctionName(name=choice)))
+    return ToolSelection(tool_choice=wire.ToolChoice(function=wire.FunctionName(name=choice)))
 
 
 def _named_in(choice: Mapping[str, Any]) -> str:

@@ -24,14 +24,13 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from wx_integrations.core.calls import Frame, ends_chat, ends_generation
+from wx_integrations.core.calls import Frame, ends_chat
 from wx_integrations.core.errors import StreamBroken, UnexpectedResponse
 from wx_integrations.core.inline import THINK, ThoughtSplitter
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
 from wx_integrations.core.wire.chat import Chunk, Completion, Delta, StreamChoice, SystemDetails, Usage
 from wx_integrations.core.wire.shapes import Received
-from wx_integrations.core.wire.text import Generation, GenerationResult
-from wx_integrations.llamaindex.logprobs import of_chat, of_generation
+from wx_integrations.llamaindex.logprobs import of_chat
 
 IN_PROGRESS = "in_progress"
 
@@ -63,9 +62,11 @@ def from_completion(completion: Completion, *, single_call: bool = False) -> Cha
         message=_message(
             text, thoughts(said) + written, calls[:1] if single_call else calls, refusal=said.refusal or ""
         ),
-        raw=_raw(completion),
+        raw=raw_of(completion),
         logprobs=of_chat(choice.logprobs if choice else None),
-        additional_kwargs=_facts(completion.usage, finish_reason, completion.model_name, _warnings(completion.system)),
+        additional_kwargs=facts_of(
+            completion.usage, finish_reason, completion.model_name, warnings_of(completion.system)
+        ),
     )
 
 
@@ -109,7 +110,7 @@ class Fold:
         if self._model is None:
             self._model = chunk.model_name
         if chunk.system is not None:
-            self._warnings = self._warnings + _warnings(chunk.system)
+            self._warnings = self._warnings + warnings_of(chunk.system)
         if not self._explained:
             self._explained = _explains(chunk)
         choice = self._told(chunk)
@@ -165,7 +166,7 @@ class Fold:
         self._text += text
         self._thoughts += thought
         calls = self._assembler.calls(0) if self._called else []
-        facts = _facts(self._usage, self._finish_reason, self._model, self._warnings)
+        facts = facts_of(self._usage, self._finish_reason, self._model, self._warnings)
         if thought:
             facts["thinking_delta"] = thought
         if not self._whole:
@@ -180,68 +181,6 @@ class Fold:
             additional_kwargs=facts,
         )
         return self._last
-
-
-def from_generation(generation: Generation) -> CompletionResponse:
-    """Return a whole text generation.
-
-    Raises:
-        UnexpectedResponse: the answer has no text.
-    """
-    if not generation.results:
-        raise UnexpectedResponse("the answer has no results", status=200, hint="Ask again")
-    result = generation.results[0]
-    usage = _generation_usage(result, None)
-    return CompletionResponse(
-        text=result.generated_text,
-        raw=_raw(generation, usage),
-        logprobs=of_generation(result.generated_tokens),
-        additional_kwargs=_facts(usage, result.stop_reason, generation.model_id, _warnings(generation.system)),
-    )
-
-
-class TextFold:
-    """Folds the frames of a text generation stream."""
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._usage: Usage | None = None
-        self._model: str | None = None
-        self._warnings: list[dict[str, Any]] = []
-        self._logprobs: list[list[LogProb]] = []
-        self._said = False
-
-    def end(self) -> None:
-        """Check that there was an answer.
-
-        Raises:
-            StreamBroken: no frame had a result.
-        """
-        if not self._said:
-            raise StreamBroken("the stream holds no answer")
-
-    def feed(self, frame: Generation) -> CompletionResponse | None:
-        """Take the next frame; frames without a result (the first of old streams) say nothing."""
-        self._model = frame.model_id or self._model
-        self._warnings = self._warnings + _warnings(frame.system)
-        if not frame.results:
-            return None
-        result = frame.results[0]
-        self._text += result.generated_text
-        self._usage = _generation_usage(result, self._usage)
-        self._logprobs = self._logprobs + (of_generation(result.generated_tokens) or [])
-        self._said = True
-        ended = ends_generation(frame)
-        facts = _facts(self._usage, result.stop_reason if ended else None, self._model, self._warnings)
-        if not ended:
-            facts[IN_PROGRESS] = True
-        return CompletionResponse(
-            text=self._text,
-            delta=result.generated_text,
-            raw=_raw(frame, self._usage if ended else None),
-            logprobs=self._logprobs or None,
-            additional_kwargs=facts,
-        )
 
 
 def completion_of(response: ChatResponse) -> CompletionResponse:
@@ -301,9 +240,10 @@ def _explains(answer: Completion | Chunk) -> bool:
     return bool(answer.moderations or answer.detections or answer.warnings)
 
 
-def _facts(
+def facts_of(
     usage: Usage | None, finish_reason: str | None, model: str | None, warnings: list[dict[str, Any]]
 ) -> dict[str, Any]:
+    """Return what an answer says about itself, as LlamaIndex keeps it."""
     facts: dict[str, Any] = {}
     if usage is not None:
         facts["prompt_tokens"] = usage.prompt_tokens
@@ -318,21 +258,14 @@ def _facts(
     return facts
 
 
-def _warnings(system: SystemDetails | None) -> list[dict[str, Any]]:
+def warnings_of(system: SystemDetails | None) -> list[dict[str, Any]]:
+    """Return the service's notes about the request."""
     given = (system and system.warnings) or []
     return [warning.model_dump(mode="json", exclude_unset=True) for warning in given]
 
 
-def _generation_usage(result: GenerationResult, before: Usage | None) -> Usage | None:
-    """Return the counts so far: input tokens come once, generated ones as a running total."""
-    if result.input_token_count is None and result.generated_token_count is None:
-        return before
-    prompt = max(result.input_token_count or 0, before.prompt_tokens if before else 0)
-    generated = max(result.generated_token_count or 0, before.completion_tokens if before else 0)
-    return Usage(prompt_tokens=prompt, completion_tokens=generated, total_tokens=prompt + generated)
-
-
-def _raw(answer: Received, usage: Usage | None = None) -> dict[str, Any]:
+def raw_of(answer: Received, usage: Usage | None = None) -> dict[str, Any]:
+    """Return an answer as it came, with counts if they are given."""
     data = answer.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if usage is not None:
         data["usage"] = usage.model_dump(mode="json", exclude_none=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
-from pydantic import ConfigDict
 
 from wx_integrations.core import calls
 from wx_integrations.core.adoption import Adopted
@@ -16,9 +15,11 @@ from wx_integrations.core.advice import advice, concerns_model
 from wx_integrations.core.calls import Call, StreamCall, Target
 from wx_integrations.core.client import AsyncClient, Client
 from wx_integrations.core.errors import ServiceError, WatsonxError
-from wx_integrations.core.wire.text import ModelSpecsPage
 from wx_integrations.llamaindex import answers, media, requests
 from wx_integrations.llamaindex.metadata import DescribedModel
+
+if TYPE_CHECKING:  # few programs need the shapes of the model list
+    from wx_integrations.core.wire.text import ModelSpecsPage
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -34,10 +35,14 @@ class Folding(Protocol[S_contra, T_co]):
     def end(self) -> T_co | None: ...
 
 
-class Endpoints(DescribedModel):
-    """Requests out, responses in. What is sent is built before the first byte of an answer is waited for."""
+if TYPE_CHECKING:
+    Base = DescribedModel
+else:  # a mixin: each further pydantic class with this many fields costs milliseconds at import
+    Base = object
 
-    model_config = ConfigDict(defer_build=True)  # only the last of the line is ever made
+
+class Endpoints(Base):
+    """Requests out, responses in. What is sent is built before the first byte of an answer is waited for."""
 
     # ------------------------------------------------------------------ chat
 
@@ -85,22 +90,30 @@ class Endpoints(DescribedModel):
     # ------------------------------------------------------------------ text generation
 
     def _generate(self, prompt: str, kwargs: Mapping[str, Any]) -> CompletionResponse:
+        from wx_integrations.llamaindex.generations import from_generation
+
         target, request = self._generation(prompt, kwargs)
-        return answers.from_generation(self._run(calls.generate(target, request), target, kwargs))
+        return from_generation(self._run(calls.generate(target, request), target, kwargs))
 
     async def _agenerate(self, prompt: str, kwargs: Mapping[str, Any]) -> CompletionResponse:
+        from wx_integrations.llamaindex.generations import from_generation
+
         target, request = self._generation(prompt, kwargs)
-        return answers.from_generation(await self._arun(calls.generate(target, request), target, kwargs))
+        return from_generation(await self._arun(calls.generate(target, request), target, kwargs))
 
     def _stream_generate(self, prompt: str, kwargs: Mapping[str, Any]) -> Generator[CompletionResponse, None, None]:
+        from wx_integrations.llamaindex.generations import TextFold
+
         target, request = self._generation(prompt, kwargs)
         client = self.session_with(kwargs).client
-        return self._stream(client, calls.generate_stream(target, request), target, answers.TextFold())
+        return self._stream(client, calls.generate_stream(target, request), target, TextFold())
 
     def _astream_generate(self, prompt: str, kwargs: Mapping[str, Any]) -> AsyncGenerator[CompletionResponse, None]:
+        from wx_integrations.llamaindex.generations import TextFold
+
         target, request = self._generation(prompt, kwargs)
         client = self.session_with(kwargs).async_client
-        return self._astream(client, calls.generate_stream(target, request), target, answers.TextFold())
+        return self._astream(client, calls.generate_stream(target, request), target, TextFold())
 
     def _generation(self, prompt: str, kwargs: Mapping[str, Any]) -> tuple[Target, Any]:
         target = self.target_for(**requests.target_names(kwargs))

@@ -21,11 +21,11 @@ from pydantic import ConfigDict
 
 from wx_integrations.llamaindex import answers
 from wx_integrations.llamaindex.endpoints import amapped, mapped
+from wx_integrations.llamaindex.metadata import DescribedModel
 from wx_integrations.llamaindex.structured import StructuredPrediction
-from wx_integrations.llamaindex.tools import selections, to_wire
 
 
-class WatsonxLLM(StructuredPrediction):
+class WatsonxLLM(StructuredPrediction, DescribedModel):
     """IBM watsonx.ai as LlamaIndex's LLM.
 
         llm = WatsonxLLM(model_id="ibm/granite-4-h-small", url="https://us-south.ml.cloud.ibm.com", project_id="...")
@@ -143,6 +143,8 @@ class WatsonxLLM(StructuredPrediction):
         The API cannot forbid parallel calls, so without
         `allow_parallel_tool_calls` the first call of an answer is kept.
         """
+        from wx_integrations.llamaindex.tools import to_wire  # few chats have tools
+
         history = list(chat_history or ())
         if user_msg is not None:
             history.append(ChatMessage(content=user_msg) if isinstance(user_msg, str) else user_msg)
@@ -168,4 +170,6 @@ class WatsonxLLM(StructuredPrediction):
             OutputTruncated: the answer hit its token limit on the way.
             UnexpectedResponse: the arguments are no JSON object; `excerpt` is their text.
         """
+        from wx_integrations.llamaindex.tools import selections
+
         return selections(response, error_on_no_tool_call=error_on_no_tool_call)

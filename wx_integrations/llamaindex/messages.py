@@ -33,18 +33,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.wire.chat import (
-    AssistantMessage,
-    DeveloperMessage,
-    FunctionCall,
-    Message,
-    Part,
-    SystemMessage,
-    TextPart,
-    ToolCall,
-    ToolMessage,
-    UserMessage,
-)
+from wx_integrations.core.wire import chat as wire
 from wx_integrations.llamaindex import media
 
 _REFUSED: Mapping[type[Any], tuple[str, str]] = {
@@ -57,7 +46,7 @@ _REFUSED: Mapping[type[Any], tuple[str, str]] = {
 
 def to_wire(
     messages: Sequence[ChatMessage], contents: media.Contents | None = None, *, gateway: bool = False
-) -> list[Message]:
+) -> list[wire.Message]:
     """Return a conversation as wire messages.
 
     Args:
@@ -70,29 +59,29 @@ def to_wire(
     """
     if not messages:
         raise ConfigurationError("there are no messages", hint="Give at least one", field="messages")
-    wire = []
+    sent: list[wire.Message] = []
     for index, message in enumerate(messages):
         try:
-            wire.append(_message(message, contents or {}, gateway))
+            sent.append(_message(message, contents or {}, gateway))
         except ConfigurationError as error:
             place = f"message {index} ({message.role.value})"
             raise ConfigurationError(f"{place}: {error.message}", hint=error.hint, field="messages") from None
         except ValidationError as error:
             raise ConfigurationError.from_validation(error, f"message {index} ({message.role.value})") from None
-    return wire
+    return sent
 
 
-def _message(message: ChatMessage, contents: media.Contents, gateway: bool) -> Message:
+def _message(message: ChatMessage, contents: media.Contents, gateway: bool) -> wire.Message:
     name = message.additional_kwargs.get("name")
     match message.role:
         case MessageRole.SYSTEM:
-            return SystemMessage(content=_text(message), name=name)
+            return wire.SystemMessage(content=_text(message), name=name)
         case MessageRole.DEVELOPER:
             if not gateway:
                 raise _refusal("only the Model Gateway knows the developer role", "Use MessageRole.SYSTEM")
-            return DeveloperMessage(content=_text(message), name=name)
+            return wire.DeveloperMessage(content=_text(message), name=name)
         case MessageRole.USER:
-            return UserMessage(content=_user_content(message, contents), name=name)
+            return wire.UserMessage(content=_user_content(message, contents), name=name)
         case MessageRole.ASSISTANT | MessageRole.CHATBOT | MessageRole.MODEL:
             return _assistant(message, name)
         case MessageRole.TOOL | MessageRole.FUNCTION:
@@ -104,7 +93,7 @@ def _message(message: ChatMessage, contents: media.Contents, gateway: bool) -> M
 # --------------------------------------------------------------------------- content
 
 
-def _user_content(message: ChatMessage, contents: media.Contents) -> str | list[Part]:
+def _user_content(message: ChatMessage, contents: media.Contents) -> str | list[wire.Part]:
     match message.blocks:
         case []:
             raise _refusal("it has no content", "Give it a text or another block")
@@ -114,16 +103,18 @@ def _user_content(message: ChatMessage, contents: media.Contents) -> str | list[
             return [_part(block, contents) for block in blocks]
 
 
-def _part(block: ContentBlock, contents: media.Contents) -> Part:
+def _part(block: ContentBlock, contents: media.Contents) -> wire.Part:
+    from wx_integrations.llamaindex import parts  # most messages are text
+
     match block:
         case TextBlock():
-            return TextPart(text=block.text)
+            return wire.TextPart(text=block.text)
         case ImageBlock():
-            return media.image_part(block, contents)
+            return parts.image_part(block, contents)
         case AudioBlock():
-            return media.audio_part(block, contents)
+            return parts.audio_part(block, contents)
         case VideoBlock():
-            return media.video_part(block, contents)
+            return parts.video_part(block, contents)
         case ThinkingBlock() | ToolCallBlock():
             raise _refusal(
                 f"a {block.block_type} block belongs to the assistant", "Give the message the role assistant"
@@ -158,19 +149,19 @@ def _text(message: ChatMessage) -> str:
 # --------------------------------------------------------------------------- tools
 
 
-def _tool(message: ChatMessage) -> ToolMessage:
+def _tool(message: ChatMessage) -> wire.ToolMessage:
     call_id = message.additional_kwargs.get("tool_call_id")
     if not call_id:
         raise _refusal(
             "it does not say which call it answers",
             'Give additional_kwargs={"tool_call_id": ...}, the id of the ToolCallBlock',
         )
-    return ToolMessage(content=_text(message), tool_call_id=call_id)
+    return wire.ToolMessage(content=_text(message), tool_call_id=call_id)
 
 
-def _assistant(message: ChatMessage, name: Any) -> AssistantMessage:
+def _assistant(message: ChatMessage, name: Any) -> wire.AssistantMessage:
     texts: list[str] = []
-    calls: list[ToolCall] = []
+    calls: list[wire.ToolCall] = []
     for block in message.blocks:
         match block:
             case TextBlock():
@@ -198,17 +189,17 @@ def _assistant(message: ChatMessage, name: Any) -> AssistantMessage:
     refusal = message.additional_kwargs.get("refusal")
     text = "\n".join(texts)
     content = text if text or not (calls or refusal) else None
-    return AssistantMessage(content=content, name=name, refusal=refusal, tool_calls=calls or None)
+    return wire.AssistantMessage(content=content, name=name, refusal=refusal, tool_calls=calls or None)
 
 
-def _call(call_id: Any, name: Any, arguments: Any) -> ToolCall:
+def _call(call_id: Any, name: Any, arguments: Any) -> wire.ToolCall:
     if not call_id:
         raise _refusal(f"the call of {name!r} has no id", "Give tool_call_id, and the same in the tool's message")
     text = arguments if isinstance(arguments, str) else to_json(arguments).decode()
-    return ToolCall(id=call_id, function=FunctionCall(name=name, arguments=text))
+    return wire.ToolCall(id=call_id, function=wire.FunctionCall(name=name, arguments=text))
 
 
-def _legacy_call(call: Any) -> ToolCall:
+def _legacy_call(call: Any) -> wire.ToolCall:
     """Read a call as older integrations keep it in `additional_kwargs`: wire dicts, their objects, tool selections."""
     data = call.model_dump() if isinstance(call, BaseModel) else call
     match data:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
@@ -15,9 +15,11 @@ from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ModelFields
 from wx_integrations.core.profiles import ModelProfile, from_spec, profile_of
 from wx_integrations.core.wire.chat import check_parameters
-from wx_integrations.core.wire.text import ModelSpecsPage
 from wx_integrations.llamaindex import parameters
 from wx_integrations.llamaindex.tokenizer import WatsonxTokenizer
+
+if TYPE_CHECKING:  # shapes that few programs need
+    from wx_integrations.core.wire.text import ModelSpecsPage
 
 _CHAT_LIMIT, _GENERATION_LIMIT = 1024, 20
 """Output tokens when a request names no limit (watsonx.ai API reference)."""

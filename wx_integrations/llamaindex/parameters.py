@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -17,11 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.schemas import inline
-from wx_integrations.core.wire.chat import ChatParameters, JsonSchema, JsonSchemaFormat
-from wx_integrations.core.wire.text import GenerationParameters, GenerationRequest
+from wx_integrations.core.wire import chat as wire
 
-CHAT = frozenset(ChatParameters.model_fields)
-GENERATION = frozenset(GenerationParameters.model_fields)
+CHAT = frozenset(wire.ChatParameters.model_fields)
 _BESIDE = frozenset({"moderations", "crypto"})
 """Of text generation, but beside its `parameters`."""
 
@@ -36,8 +35,6 @@ _TO_GENERATION = MappingProxyType(
 )
 _LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_new_tokens"})
 """Three names of one limit: a later layer's replaces an earlier one's, whichever name it has."""
-
-KNOWN = CHAT | GENERATION | _BESIDE
 
 Layer = Mapping[str, Any]
 
@@ -118,6 +115,19 @@ class ParameterFields(BaseModel):
 _FIELDS = tuple(name for name in ParameterFields.model_fields if name != "additional_params")
 
 
+@cache
+def generation_names() -> frozenset[str]:
+    """The parameters of text generation; its shapes are loaded when first asked for."""
+    from wx_integrations.core.wire.text import GenerationParameters
+
+    return frozenset(GenerationParameters.model_fields)
+
+
+def known_names() -> frozenset[str]:
+    """Every name that an endpoint knows."""
+    return CHAT | generation_names() | _BESIDE
+
+
 def known_names_only(layer: Layer, also: frozenset[str] = frozenset()) -> None:
     """Refuse names that no endpoint knows.
 
@@ -125,8 +135,8 @@ def known_names_only(layer: Layer, also: frozenset[str] = frozenset()) -> None:
         ConfigurationError: names the parameter and the nearest known one.
     """
     for name in layer:
-        if name not in KNOWN and name not in also:
-            near = difflib.get_close_matches(name, sorted(KNOWN | also), n=1)
+        if name not in CHAT and name not in also and name not in known_names():
+            near = difflib.get_close_matches(name, sorted(known_names() | also), n=1)
             raise ConfigurationError(
                 f"unknown parameter {name!r}", hint=f"Did you mean {near[0]!r}?" if near else None, field=name
             )
@@ -160,9 +170,11 @@ def for_generation(*layers: Layer) -> dict[str, Any]:
     Raises:
         ConfigurationError: a parameter belongs to the chat API only, or has a wrong value.
     """
+    from wx_integrations.core.wire.text import GenerationParameters, GenerationRequest
+
     merged = _merged(layers, _TO_GENERATION)
     for name in merged:
-        if name not in GENERATION | _BESIDE:
+        if name not in generation_names() | _BESIDE:
             raise ConfigurationError(
                 f"{name} belongs to the chat API; text generation does not have it",
                 hint="Leave it out, or set use_text_generation=False",
@@ -185,11 +197,11 @@ def response_format(shape: Any) -> Any:
     return shape
 
 
-def json_schema_format(output: type[BaseModel], *, strict: bool | None = None) -> JsonSchemaFormat:
+def json_schema_format(output: type[BaseModel], *, strict: bool | None = None) -> wire.JsonSchemaFormat:
     """Return the response format for a pydantic class."""
     schema = inline(output.model_json_schema())
     name = "".join(char if char.isascii() and (char.isalnum() or char in "_-") else "_" for char in output.__name__)
-    return JsonSchemaFormat(json_schema=JsonSchema(name=name, schema_=schema, strict=strict))
+    return wire.JsonSchemaFormat(json_schema=wire.JsonSchema(name=name, schema_=schema, strict=strict))
 
 
 def limit(*layers: Layer) -> int | None:

@@ -1,7 +1,9 @@
 """Requests of an LLM: settings and call-time arguments become one strict body. Pure."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llama_index.core.base.llms.types import ChatMessage, TextBlock, ThinkingBlock
 from pydantic import ValidationError
@@ -9,10 +11,12 @@ from pydantic import ValidationError
 from wx_integrations.core.calls import Deployment, Gateway, Target
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import CALL_OPTIONS
-from wx_integrations.core.toolcalls import select_tool
-from wx_integrations.core.wire.chat import ChatRequest, Tool
-from wx_integrations.core.wire.text import GenerationRequest
-from wx_integrations.llamaindex import media, messages, parameters, tools
+from wx_integrations.core.toolchoice import select_tool
+from wx_integrations.core.wire import chat as wire
+from wx_integrations.llamaindex import media, messages, parameters
+
+if TYPE_CHECKING:  # few programs need its shapes
+    from wx_integrations.core.wire.text import GenerationRequest
 
 TARGETS = ("model_id", "deployment_id", "model")
 TOOLS = ("tools", "tool_choice", "tool_choice_option", "strict", "allow_parallel_tool_calls")
@@ -22,7 +26,7 @@ OURS = frozenset({*TARGETS, *TOOLS, *CALL_OPTIONS, "use_text_generation"})
 class Conversation(NamedTuple):
     """A chat request and how to read its answer."""
 
-    request: ChatRequest
+    request: wire.ChatRequest
     single_call: bool
     """Whether only the first tool call counts."""
 
@@ -55,9 +59,9 @@ def conversation(
     settings = parameters.for_chat(*layers, own)
     given = kwargs.get("tools") or ()
     said = kwargs.get("strict")
-    offered = tools.to_wire(given, strict=strict if said is None else said)
+    offered = _offered(given, strict if said is None else said) if given else []
     try:
-        request = ChatRequest(
+        request = wire.ChatRequest(
             messages=messages.to_wire(history, contents, gateway=isinstance(target, Gateway)),
             tools=offered or None,
             **_choice(kwargs, offered),
@@ -68,6 +72,12 @@ def conversation(
     return Conversation(request, single_call=kwargs.get("allow_parallel_tool_calls") is False)
 
 
+def _offered(given: Sequence[Any], strict: bool | None) -> list[wire.Tool]:
+    from wx_integrations.llamaindex.tools import to_wire  # few chats have tools
+
+    return to_wire(given, strict=strict)
+
+
 def generation(
     target: Target, prompt: str, layers: Sequence[parameters.Layer], kwargs: Mapping[str, Any]
 ) -> GenerationRequest:
@@ -76,6 +86,8 @@ def generation(
     Raises:
         ConfigurationError: an argument is unknown, or something does not fit the API.
     """
+    from wx_integrations.core.wire.text import GenerationRequest
+
     if any(kwargs.get(name) for name in TOOLS if name != "allow_parallel_tool_calls"):
         raise ConfigurationError("text generation knows no tools", hint="Use a model with chat", field="tools")
     fields = parameters.for_generation(*layers, _parameters(kwargs))
@@ -106,7 +118,7 @@ def _parameters(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if name not in OURS}
 
 
-def _choice(kwargs: Mapping[str, Any], offered: Sequence[Tool]) -> dict[str, Any]:
+def _choice(kwargs: Mapping[str, Any], offered: Sequence[wire.Tool]) -> dict[str, Any]:
     choice, option = kwargs.get("tool_choice"), kwargs.get("tool_choice_option")
     if choice is not None and option is not None:
         raise ConfigurationError(

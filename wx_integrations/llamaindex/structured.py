@@ -14,7 +14,7 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from wx_integrations.core.errors import OutputTruncated, UnexpectedResponse
 from wx_integrations.llamaindex import parameters
@@ -27,8 +27,6 @@ Method = Literal["json_schema", "function_calling"]
 
 class StructuredPrediction(Endpoints):
     """`structured_predict` and its three twins; `as_structured_llm` works through them."""
-
-    model_config = ConfigDict(defer_build=True)  # only the last of the line is ever made
 
     def structured_predict(
         self,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wx_integrations.core.calls import Target, tokenize
+from wx_integrations.core import calls
 from wx_integrations.core.session import Session
-from wx_integrations.core.wire.text import Tokenization
+
+if TYPE_CHECKING:  # loaded with the first text
+    from wx_integrations.core.wire.text import Tokenization
 
 CACHE_SIZE = 4096
 
@@ -27,7 +29,7 @@ class WatsonxTokenizer:
         cache_size: how many texts are remembered.
     """
 
-    def __init__(self, session: Session, target: Target, *, cache_size: int = CACHE_SIZE) -> None:
+    def __init__(self, session: Session, target: calls.Target, *, cache_size: int = CACHE_SIZE) -> None:
         self.target = target
         self._session = session
         self._cache_size = cache_size
@@ -38,14 +40,14 @@ class WatsonxTokenizer:
         """Return the text's tokens; the empty text has none."""
         known = self._known(text)
         if known is None:
-            known = self._learnt(text, self._session.client.run(tokenize(self.target, text, return_tokens=True)))
+            known = self._learnt(text, self._session.client.run(calls.tokenize(self.target, text, return_tokens=True)))
         return list(known)
 
     async def acall(self, text: str) -> list[str]:
         """Return the text's tokens without blocking the event loop."""
         known = self._known(text)
         if known is None:
-            answer = await self._session.async_client.run(tokenize(self.target, text, return_tokens=True))
+            answer = await self._session.async_client.run(calls.tokenize(self.target, text, return_tokens=True))
             known = self._learnt(text, answer)
         return list(known)
 
