@@ -13,12 +13,13 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.documents import Document
 from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage
+from langchain_core.tools import ToolException
 
 from tests.support.certificates import QUICK
 from tests.support.server import HANG, Script, Server, Step, answer, frames, stream
 from tests.support.tokens import iam
 from wx_integrations import ConfigurationError, RetryPolicy, TimedOut, Unavailable
-from wx_integrations.langchain import ChatWatsonx, WatsonxEmbeddings, WatsonxLLM, WatsonxRerank
+from wx_integrations.langchain import ChatWatsonx, WatsonxEmbeddings, WatsonxLLM, WatsonxRerank, WatsonxToolkit
 
 Start = Callable[..., Server]
 ONCE = RetryPolicy(retry_total=0)
@@ -126,6 +127,27 @@ async def test_a_policy_and_a_timeout_for_one_call_async(serve: Start, kind: tup
     with pytest.raises(TimedOut):
         await ask(timeout=SHORT, retry=ONCE)
     assert len(server.calls("/identity/token")) == 1
+
+
+@pytest.mark.parametrize("changed", ["options", "connection"])
+def test_a_toolkit_s_copy_has_tools_of_its_own(serve: Start, changed: str) -> None:
+    tool = {"name": "A", "description": "a", "input_schema": {"type": "object", "properties": {}}}
+    server = serve(answer(200, {"resources": [tool]}))
+    policy = RetryPolicy(retry_total=2, retry_backoff_factor=0.0)
+    toolkit = WatsonxToolkit(url=server.url, token="one", project_id="p", verify=QUICK, retry=policy)
+    assert [one.name for one in toolkit.get_tools()] == ["A"]
+    if changed == "options":
+        copied = toolkit.with_options(retry=ONCE)
+    else:
+        copied = toolkit.model_copy(update={"token": "two", "retry": ONCE})
+    (own,), (former,) = copied.get_tools(), toolkit.get_tools()
+    server.handler = Script(BUSY)
+    for runnable, requests in ((own, 1), (former, 3)):
+        server.seen.clear()
+        with pytest.raises(ToolException, match="503"):
+            runnable.invoke({})
+        assert len(server.seen) == requests
+    assert server.seen[-1].header("authorization") == "Bearer one"
 
 
 @pytest.mark.parametrize("adapter", [ChatWatsonx, WatsonxLLM])

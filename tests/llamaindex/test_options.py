@@ -17,7 +17,7 @@ from tests.support.certificates import QUICK
 from tests.support.server import HANG, Script, Server, answer
 from tests.support.tokens import iam
 from wx_integrations import ConfigurationError, RetryPolicy, TimedOut, Unavailable
-from wx_integrations.llamaindex import WatsonxEmbeddings, WatsonxLLM, WatsonxRerank
+from wx_integrations.llamaindex import WatsonxEmbeddings, WatsonxLLM, WatsonxRerank, WatsonxToolSpec
 
 Start = Callable[..., Server]
 ONCE = RetryPolicy(retry_total=0)
@@ -121,6 +121,32 @@ async def test_a_policy_and_a_timeout_for_a_copy(serve: Start, kind: tuple[type[
     with pytest.raises(TimedOut):
         await ask(adapter.with_options(timeout=SHORT, retry=ONCE))
     assert len(server.calls("/identity/token")) == 1
+
+
+@pytest.mark.parametrize("changed", ["options", "connection"])
+def test_tools_and_tokens_of_a_copy_are_its_own(serve: Start, changed: str) -> None:
+    tool = {"name": "A", "description": "a", "input_schema": {"type": "object", "properties": {}}}
+    server = serve(answer(200, {"resources": [tool]}))
+    policy = RetryPolicy(retry_total=2, retry_backoff_factor=0.0)
+    spec = WatsonxToolSpec(url=server.url, token="one", project_id="p", verify=QUICK, retry=policy)
+    llm = made(WatsonxLLM, server, api_key=None, token="one")
+    assert [one.metadata.name for one in spec.to_tool_list()] == ["A"]
+    tokenizer = llm.tokenizer
+
+    def changed_one(adapter: Any) -> Any:
+        if changed == "options":
+            return adapter.with_options(retry=ONCE)
+        return adapter.model_copy(update={"token": "two", "retry": ONCE})
+
+    (own,), (former,) = changed_one(spec).to_tool_list(), spec.to_tool_list()
+    calls = [(own.call, 1), (former.call, 3)]
+    calls += [(lambda: changed_one(llm).tokenizer("a"), 1), (lambda: tokenizer("a"), 3)]
+    server.handler = Script(BUSY)
+    for call, requests in calls:
+        server.seen.clear()
+        with pytest.raises(Unavailable):
+            call()
+        assert len(server.seen) == requests
 
 
 @pytest.mark.parametrize(("name", "value"), [("retry", 3), ("retry", {"total": 1}), ("timeout", "5"), ("timeout", -1)])

@@ -213,6 +213,10 @@ class ConnectionFields(BaseModel):
             held.session = Session.of(self.settled_connection).with_options(**self._options)
         return held.session
 
+    def _start_afresh(self) -> None:
+        """Forget, in a copy, what was made for another session; adapters extend it."""
+        self._held = _Held()
+
     def session_with(self, given: Mapping[str, Any]) -> Session:
         """Return the session for one call, with the `timeout` and the `retry` it was given, if it was."""
         timeout, retry = given.get("timeout"), given.get("retry")
@@ -230,7 +234,8 @@ class ConnectionFields(BaseModel):
         """
         own = options({"timeout": timeout, "retry": retry})
         copied = self.model_copy()
-        copied._options, copied._held = {**self._options, **own}, _Held()
+        copied._options = {**self._options, **own}
+        copied._start_afresh()
         copied._held.session = self.session.with_options(**own)
         return copied
 
@@ -302,7 +307,8 @@ class ConnectionFields(BaseModel):
         copied = super().model_copy(update=changes, deep=deep)
         if changes and copied.__pydantic_private__ is not None:
             if changes.keys() & {*_CONNECTION_NAMES, "connection"}:
-                copied._held, copied._settled = _Held(), None
+                copied._settled = None
+                copied._start_afresh()
                 copied._options = {name: value for name, value in self._options.items() if name not in changes}
                 copied._settled = copied._build_connection()
             copied._check()

@@ -128,6 +128,10 @@ class ToolboxFields(ConnectionFields):
         """Ask for the tools again the next time."""
         self.toolbox.forget()
 
+    def _start_afresh(self) -> None:
+        super()._start_afresh()
+        self._toolbox = None
+
     def _build_connection(self) -> Connection:
         if self.source is not None and self.connection is None:
             return Connection(url=_NOWHERE, token=_NOBODY, project_id=self.project_id, space_id=self.space_id)

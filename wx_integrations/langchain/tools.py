@@ -235,6 +235,10 @@ class WatsonxToolkit(ToolboxFields, BaseToolkit):
         super().refresh()
         self._tools = None
 
+    def _start_afresh(self) -> None:
+        super()._start_afresh()
+        self._tools = None
+
     def _own(self) -> list[WatsonxTool]:
         if self._tools is None:
             tools = self.toolbox.tools()

@@ -155,6 +155,10 @@ class DescribedModel(ModelFields, parameters.ParameterFields, FunctionCallingLLM
 
     # ------------------------------------------------------------------ tokens and dictionaries
 
+    def _start_afresh(self) -> None:
+        super()._start_afresh()
+        self._tokenizer = None
+
     @property
     def tokenizer(self) -> WatsonxTokenizer:
         """The model's own tokens, from the service: `Settings.tokenizer = llm.tokenizer`."""
