@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,14 +16,14 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import ToolException
 
 from tests.support.certificates import QUICK
-from tests.support.server import HANG, Script, Server, Step, answer, frames, stream
+from tests.support.server import HANG, Script, Server, answer, frames, stream
 from tests.support.tokens import iam
-from wx_integrations import ConfigurationError, RetryPolicy, TimedOut, Unavailable
+from wx_integrations import ConfigurationError, RetryPolicy, StreamBroken, TimedOut, Unavailable
 from wx_integrations.langchain import ChatWatsonx, WatsonxEmbeddings, WatsonxLLM, WatsonxRerank, WatsonxToolkit
 
 Start = Callable[..., Server]
 ONCE = RetryPolicy(retry_total=0)
-SHORT = httpx.Timeout(10, read=0.25)
+SHORT = httpx.Timeout(10, read=0.05)
 BUSY = answer(503, "busy", content_type="text/plain")
 Calls = dict[str, Callable[[Any, dict[str, Any]], Any]]
 
@@ -152,13 +152,12 @@ def test_a_toolkit_s_copy_has_tools_of_its_own(serve: Start, changed: str) -> No
 
 @pytest.mark.parametrize("adapter", [ChatWatsonx, WatsonxLLM])
 def test_the_wait_for_the_next_chunk_is_bounded_for_one_call(serve: Start, adapter: type[Any]) -> None:
-    first: Sequence[Any] = frames({"id": "1", "choices": [{"index": 0, "delta": {"content": "a"}}]})  # type: ignore[assignment]
+    first: dict[str, Any] = {"id": "1", "choices": [{"index": 0, "delta": {"content": "a"}}]}
     if adapter is WatsonxLLM:
-        first = frames({"results": [{"generated_text": "a", "stop_reason": "not_finished"}]})  # type: ignore[assignment]
-    steps: list[Step] = stream(*first, HANG, end=False)
-    server = serve(steps)
-    with pytest.raises(Exception, match="no more data arrived in time"):
-        list(made(adapter, server).stream("hi", timeout=SHORT))
+        first = {"results": [{"generated_text": "a", "stop_reason": "not_finished"}]}
+    server = serve(stream(*frames(first), HANG, end=False))
+    with pytest.raises(StreamBroken, match="no more data arrived in time"):
+        list(made(adapter, server).stream("hi", timeout=httpx.Timeout(10, read=0.5)))
     assert sent(server)[0].left.wait(10)
 
 

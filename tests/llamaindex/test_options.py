@@ -21,7 +21,7 @@ from wx_integrations.llamaindex import WatsonxEmbeddings, WatsonxLLM, WatsonxRer
 
 Start = Callable[..., Server]
 ONCE = RetryPolicy(retry_total=0)
-SHORT = httpx.Timeout(10, read=0.25)
+SHORT = httpx.Timeout(10, read=0.05)
 BUSY = answer(503, "busy", content_type="text/plain")
 HI = [ChatMessage(content="hi")]
 NODES = [NodeWithScore(node=TextNode(text="a"))]
