@@ -14,10 +14,12 @@ import pytest
 
 from tests.soak import counting, questions, storm
 from tests.soak.errands import Errands
+from tests.soak.storm import Met
 from tests.soak.test_verdicts import CALL, OK
 from tests.soak.trial import ACCOUNTS, Figures, Trial
 from tests.soak.verdicts import POLICY, Outcome
 from wx_integrations.core import retry, turnstile
+from wx_integrations.core.errors import ConnectionFailed
 from wx_integrations.core.exchange import Reading
 from wx_integrations.core.retry import RetryPolicy
 from wx_integrations.emulator.faults import Cut, Page, Status
@@ -131,6 +133,16 @@ def test_tokens_that_are_asked_for_too_often() -> None:
     assert stubborn.figures().wrong == [f"{5 * ACCOUNTS + 1} requests for {ACCOUNTS} tokens"]
 
 
+def test_attempts_that_nobody_saw() -> None:
+    trial = fabricated()
+    for number in range(1, 5):
+        error = ConnectionFailed("m")
+        error.attempts = POLICY.retry_total + 1
+        trial.outcomes[number - 1] = Outcome(CALL, number, "sync", error=error)
+        trial.storm.met[number] = [Met("refused", 0)]
+    assert trial.figures().wrong == ["errors tell of 16 attempts that nobody saw"]
+
+
 def test_a_token_that_is_fetched_without_need() -> None:
     def forget(trial: Trial) -> None:
         trial.accounts[0].session.client._shared.cell._held = None
@@ -177,6 +189,7 @@ def test_a_pause_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stream_that_was_cut_and_passes_for_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storm, "WHOLE", {"500": Status(500)})
     monkeypatch.setattr(storm, "STREAMED", {"stream ends early": Cut(after=2, how="end")})
+    monkeypatch.setattr(storm, "SLOW", {})
     monkeypatch.setattr(Reading, "rest", lambda self: ())
     assert "' instead of 'You said: note mark" in complaints(small(0.4))
 
