@@ -57,7 +57,11 @@ def running(core: int | None) -> Iterator[Fixture]:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([python(SUITE), "-c", CERTIFY, folder], check=True, env=variables())
         process = subprocess.Popen(
-            [python(SUITE), "-m", "benchmarks.service", folder], stdout=subprocess.PIPE, env=variables(), cwd=ROOT
+            [python(SUITE), "-m", "benchmarks.service", folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=variables(),
+            cwd=ROOT,
         )
         try:
             if core is not None:
@@ -74,7 +78,9 @@ def running(core: int | None) -> Iterator[Fixture]:
 @contextmanager
 def plain(delay: float = 0.0) -> Iterator[str]:
     """Run the service with this interpreter, without TLS; gives its URL."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.service"], stdout=subprocess.PIPE, cwd=ROOT)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.service"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    )
     try:
         assert process.stdout is not None
         [port] = json.loads(process.stdout.readline())

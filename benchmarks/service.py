@@ -5,6 +5,8 @@ python -m benchmarks.service FOLDER    # with server.pem in it; prints the two p
 python -m benchmarks.service           # prints the plain port
 ```
 
+It ends when its input does.
+
 `GET /-/set?delay=0.1&events=10000&...` sets how it behaves and forgets its
 counts; `GET /-/counts` tells them. Nobody is checked: the clients are measured,
 not the service.
@@ -15,8 +17,10 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
 import ssl
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -267,7 +271,14 @@ async def serve(folder: Path | None) -> None:
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
+def end_with_the_input() -> None:
+    """End this process when its input ends: whoever started it is gone then, however it went."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=end_with_the_input, daemon=True).start()
     main = serve(Path(sys.argv[1]) if sys.argv[1:] else None)
     if importlib.util.find_spec("uvloop"):
         import uvloop
