@@ -186,6 +186,27 @@ async def test_reading_stops_while_nobody_reads(peer: Peer) -> None:
     await stream.aclose()
 
 
+async def test_others_have_their_turn_while_much_is_read(peer: Peer) -> None:
+    stream, end = await peer.connected()
+    end.sendall(b"x" * 200_000)
+    await until(lambda: stream._size == 200_000)
+    turns = []
+
+    async def other() -> None:
+        while stream._size:
+            turns.append(stream._size)
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(other())
+    pieces = []
+    while stream._size:
+        pieces.append(len(await stream.read(10_000, 10)))
+    await beside
+    assert sum(pieces) == 200_000
+    assert len(turns) >= len(pieces) - 2 > 15
+    await stream.aclose()
+
+
 async def test_writing_waits_while_the_peer_does_not_read(peer: Peer) -> None:
     stream, end = await peer.connected()
     with pytest.raises(httpcore.WriteTimeout):

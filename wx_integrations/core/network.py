@@ -103,6 +103,8 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what has arrived, waiting for something; nothing at the end."""
+        if self._size > max_bytes:
+            await asyncio.sleep(0)  # who never waits would hold the event loop until all is read
         if not self._pieces and not self._ended:
             self._reader = asyncio.get_running_loop().create_future()
             if not await _woken(self._reader, timeout):
