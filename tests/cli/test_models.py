@@ -15,7 +15,7 @@ from tests.support.server import CLOSE, Seen, Server, Step, answer, error
 from wx_integrations.cli.models import Row, chosen, every, listed_to_anybody, row_of, show, table_of
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConfigurationError, WatsonxError
-from wx_integrations.core.wire.text import ModelSpec
+from wx_integrations.core.wire.models import ModelSpec
 
 TODAY = "2026-06-15"
 

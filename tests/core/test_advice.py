@@ -6,7 +6,7 @@ import pytest
 
 from wx_integrations.core.advice import advice, concerns_model
 from wx_integrations.core.errors import InvalidRequest, NotFound, RateLimited
-from wx_integrations.core.wire.text import ModelSpec
+from wx_integrations.core.wire.models import ModelSpec
 
 
 def spec(model_id: str, *functions: str, **lifecycle: list[str]) -> ModelSpec:

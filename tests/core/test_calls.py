@@ -26,15 +26,9 @@ from wx_integrations.core.wire.chat import (
     ToolChoice,
     UserMessage,
 )
-from wx_integrations.core.wire.text import (
-    EmbeddingParameters,
-    EmbeddingReturnOptions,
-    Generation,
-    GenerationParameters,
-    GenerationRequest,
-    RerankParameters,
-    RerankReturnOptions,
-)
+from wx_integrations.core.wire.embeddings import EmbeddingParameters, EmbeddingReturnOptions
+from wx_integrations.core.wire.rerank import RerankParameters, RerankReturnOptions
+from wx_integrations.core.wire.text import Generation, GenerationParameters, GenerationRequest
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 PROJECT = "63dc4cf1-252f-424b-b52d-5cdd9814987f"

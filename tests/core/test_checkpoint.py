@@ -24,7 +24,7 @@ from wx_integrations.core.calls import Gateway, Model
 from wx_integrations.core.checkpoint import Checkpoint, purpose_of
 from wx_integrations.core.errors import PartialFailure
 from wx_integrations.core.progress import Progress
-from wx_integrations.core.wire.text import EmbeddingParameters, EmbeddingReturnOptions
+from wx_integrations.core.wire.embeddings import EmbeddingParameters, EmbeddingReturnOptions
 from wx_integrations.emulator.app import Emulator
 from wx_integrations.emulator.faults import Slow, Status
 from wx_integrations.emulator.server import LocalServer

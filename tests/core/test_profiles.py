@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wx_integrations.core.profiles import PROFILES, from_spec, profile_of
-from wx_integrations.core.wire.text import ModelSpec
+from wx_integrations.core.wire.models import ModelSpec
 
 
 def test_a_listed_chat_model() -> None:

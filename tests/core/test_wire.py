@@ -17,6 +17,9 @@ from wx_integrations.core import wire
 from wx_integrations.core.calls.values import encode
 from wx_integrations.core.wire import chat, shapes, text
 from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion
+from wx_integrations.core.wire.embeddings import Embeddings, EmbeddingsRequest
+from wx_integrations.core.wire.rerank import Ranking, RerankRequest
+from wx_integrations.core.wire.tokenization import Tokenization, TokenizationRequest
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "answers"
 
@@ -238,13 +241,11 @@ def test_a_generation_has_up_to_six_different_stop_sequences(stops: Any) -> None
     assert "stop_sequences" in refusal(text.GenerationParameters, {"stop_sequences": stops})
 
 
-@pytest.mark.parametrize(
-    "shape", [text.GenerationRequest, text.EmbeddingsRequest, text.RerankRequest, text.TokenizationRequest]
-)
+@pytest.mark.parametrize("shape", [text.GenerationRequest, EmbeddingsRequest, RerankRequest, TokenizationRequest])
 @pytest.mark.parametrize("crypto", ["crn", {}, {"key_ref": ""}, {"key_ref": "crn", "more": 1}])
 def test_a_key_is_named_by_its_reference(shape: type[BaseModel], crypto: Any) -> None:
     good: dict[str, Any] = {"input": "a", "inputs": ["a"], "query": "a", "crypto": {"key_ref": "crn"}}
-    if shape is text.RerankRequest:
+    if shape is RerankRequest:
         good["inputs"] = [{"text": "a"}]
     fitting = {name: value for name, value in good.items() if name in shape.model_fields}
     assert shape.model_validate(fitting).model_dump(exclude_none=True) == fitting
@@ -318,12 +319,12 @@ def test_a_blocked_input() -> None:
 def test_the_reference_answers_of_the_text_operations() -> None:
     generation = text.Generation.model_validate_json(answer("generation"))
     assert [(result.generated_text, result.stop_reason) for result in generation.results] == [("4,000 km", "eos_token")]
-    embeddings = text.Embeddings.model_validate_json(answer("embeddings"))
+    embeddings = Embeddings.model_validate_json(answer("embeddings"))
     assert [item.embedding for item in embeddings.results] == [[-0.006929283, -0.005336422, -0.024047505]]
     assert embeddings.input_token_count == 10
-    ranking = text.Ranking.model_validate_json(answer("rerank"))
+    ranking = Ranking.model_validate_json(answer("rerank"))
     assert [(item.index, item.score) for item in ranking.results] == [(1, 8.77), (0, -2.58)]
-    tokens = text.Tokenization.model_validate_json(answer("tokenization"))
+    tokens = Tokenization.model_validate_json(answer("tokenization"))
     assert (tokens.result.token_count, (tokens.result.tokens or [])[-1]) == (11, "we")
 
 
@@ -376,9 +377,9 @@ def test_arguments_of_any_type_arrive(arguments: str) -> None:
         (Completion, '{"choices":[],"usage":{"prompt_tokens":"9"}}', "prompt_tokens"),
         (Chunk, '{"choices":[{"delta":{"tool_calls":[null]}}]}', "tool_calls"),
         (Chunk, '{"choices":[{"delta":"x"}]}', "delta"),
-        (text.Embeddings, '{"results":[{"embedding":["a"]}]}', "embedding"),
-        (text.Ranking, '{"results":[{"index":0}]}', "score"),
-        (text.Tokenization, '{"result":{}}', "token_count"),
+        (Embeddings, '{"results":[{"embedding":["a"]}]}', "embedding"),
+        (Ranking, '{"results":[{"index":0}]}', "score"),
+        (Tokenization, '{"result":{}}', "token_count"),
     ],
 )
 def test_a_field_of_another_type_is_an_error_not_a_guess(model: type[BaseModel], body: str, field: str) -> None:
@@ -389,4 +390,4 @@ def test_a_field_of_another_type_is_an_error_not_a_guess(model: type[BaseModel],
 def test_numbers_that_are_none_are_refused() -> None:
     for number in ("NaN", "Infinity", "-Infinity", "1e999"):
         with pytest.raises(ValidationError):
-            text.Embeddings.model_validate_json(f'{{"results":[{{"embedding":[{number}]}}]}}')
+            Embeddings.model_validate_json(f'{{"results":[{{"embedding":[{number}]}}]}}')

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.emulator.lab import VERSION, Lab, data_of, error_of
-from wx_integrations.core.wire.text import ModelSpecsPage
+from wx_integrations.core.wire.models import ModelSpecsPage
 from wx_integrations.emulator.cards import CARDS
 from wx_integrations.emulator.deterministic import DeterministicBrain
 

@@ -23,7 +23,10 @@ from wx_integrations.core.session import Session
 from wx_integrations.core.toolbox import Toolbox
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
 from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion, Delta, UserMessage
-from wx_integrations.core.wire.text import Embeddings, Generation, GenerationRequest, ModelSpecsPage, Ranking
+from wx_integrations.core.wire.embeddings import Embeddings
+from wx_integrations.core.wire.models import ModelSpecsPage
+from wx_integrations.core.wire.rerank import Ranking
+from wx_integrations.core.wire.text import Generation, GenerationRequest
 
 CUT = ("length", "max_tokens", "token_limit", "time_limit", "cancelled")
 HI = ChatRequest(messages=[UserMessage(content="hi")])

@@ -16,7 +16,7 @@ from tests.support.canaries import leaks
 from wx_integrations.core import advice, profiles, schemas, secrets, token_sources
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.environment import ENVIRONMENT, fill_from_environment
-from wx_integrations.core.wire.text import ModelSpec
+from wx_integrations.core.wire.models import ModelSpec
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tests.fuzz.test_pure_core import JSON
 from tests.fuzz.trying import tried
 from wx_integrations.core.wire.chat import Completion, Usage
-from wx_integrations.langchain import choices, guardrails, metadata, parameters, schemas
+from wx_integrations.langchain import arguments, choices, guardrails, metadata, parameters, schemas
 from wx_integrations.langchain.answers import Reading, to_result
 from wx_integrations.langchain.messages import linked_media, to_wire
 
@@ -134,7 +134,7 @@ def test_any_guardrails_are_sent_or_refused(given_: dict[str, Any]) -> None:
 
 @given(st.dictionaries(st.sampled_from([*parameters.NAMES]), JSON, max_size=4), JSON)
 def test_any_parameters_are_sent_or_refused(given_: dict[str, Any], params: Any) -> None:
-    merged = tried(lambda: parameters.merged(parameters.params_as_dict(params), given_))
+    merged = tried(lambda: parameters.merged(arguments.params_as_dict(params), given_))
     assert tried(lambda: parameters.check(merged or {}, "x")) is None
 
 

@@ -42,7 +42,8 @@ from wx_integrations import Client, Connection, Embedder, Session
 from wx_integrations.core import calls
 from wx_integrations.core.calls import Deployment, Gateway, Model
 from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion
-from wx_integrations.core.wire.text import Generation, GenerationParameters, GenerationRequest, RerankParameters
+from wx_integrations.core.wire.rerank import RerankParameters
+from wx_integrations.core.wire.text import Generation, GenerationParameters, GenerationRequest
 
 
 def said(answer: Completion) -> Any:

@@ -11,7 +11,7 @@ from wx_integrations.core.advice import advice
 from wx_integrations.core.connection import ENVIRONMENT, Connection
 from wx_integrations.core.errors import ConfigurationError, ServiceError, Unauthorized, UnexpectedResponse, WatsonxError
 from wx_integrations.core.hosts import TABLE
-from wx_integrations.core.wire.text import ModelSpec
+from wx_integrations.core.wire.models import ModelSpec
 
 KEYS_PAGE = "https://cloud.ibm.com/iam/apikeys"
 OF_OTHERS = ("WATSONX_MAX_RETRIES", "WATSONX_DELAY_TIME", "WATSONX_RETRY_STATUS_CODES")

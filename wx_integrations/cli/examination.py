@@ -20,7 +20,7 @@ from wx_integrations.core.errors import ConfigurationError, WatsonxError
 from wx_integrations.core.hosts import REGIONS, TABLE, Hosts
 from wx_integrations.core.retry import Waiting
 from wx_integrations.core.secrets import HIDDEN, SECRETS, opened
-from wx_integrations.core.wire.text import ModelSpec
+from wx_integrations.core.wire.models import ModelSpec
 
 Outcome = Literal["ok", "warning", "failed", "skipped"]
 

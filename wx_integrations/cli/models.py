@@ -21,7 +21,7 @@ from wx_integrations.core.connection import Connection, fill_from_environment
 from wx_integrations.core.errors import ConfigurationError, UnexpectedResponse
 from wx_integrations.core.profiles import from_spec
 from wx_integrations.core.retry import connection_error
-from wx_integrations.core.wire.text import LifecycleStage, ModelSpec, ModelSpecsPage
+from wx_integrations.core.wire.models import LifecycleStage, ModelSpec, ModelSpecsPage
 
 MOST_PAGES = 50
 TIMEOUT = 30.0

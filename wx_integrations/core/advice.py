@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wx_integrations.core.errors import NotFound, ServiceError
 
 if TYPE_CHECKING:
-    from wx_integrations.core.wire.text import ModelSpec
+    from wx_integrations.core.wire.models import ModelSpec
 
 _CODES = frozenset({"model_not_supported", "model_no_support_for_function"})
 

@@ -23,7 +23,7 @@ from wx_integrations.core.bulk import OnFailure
 from wx_integrations.core.calls import Target
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.filing import Filing, Intake, chunks
-from wx_integrations.core.wire.text import EmbeddingParameters
+from wx_integrations.core.wire.embeddings import EmbeddingParameters
 
 FORMAT = 1
 PATIENCE = 60.0

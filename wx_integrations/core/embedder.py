@@ -28,7 +28,7 @@ from wx_integrations.core.errors import UnexpectedResponse
 from wx_integrations.core.progress import Watcher
 from wx_integrations.core.session import Session
 from wx_integrations.core.vectors import Vectors, as_vectors
-from wx_integrations.core.wire.text import EmbeddingParameters
+from wx_integrations.core.wire.embeddings import EmbeddingParameters
 
 if TYPE_CHECKING:
     from wx_integrations.core.checkpoint import Checkpoint, Precision

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from wx_integrations.core.wire.text import ModelSpec
+    from wx_integrations.core.wire.models import ModelSpec
 
 
 class ModelProfile(NamedTuple):

@@ -24,7 +24,7 @@ from wx_integrations.core.bulk import Bounds, Whole, Work
 from wx_integrations.core.calls import Call, Target
 from wx_integrations.core.crew import Answered
 from wx_integrations.core.session import Session
-from wx_integrations.core.wire.text import RerankParameters, RerankReturnOptions
+from wx_integrations.core.wire.rerank import RerankParameters, RerankReturnOptions
 
 _BOUNDS = Bounds(empty="send")
 

@@ -15,7 +15,9 @@ from wx_integrations.core.wire.chat import (
     UserMessage,
     VideoPart,
 )
-from wx_integrations.core.wire.text import EmbeddingsRequest, RerankRequest, TokenizationRequest
+from wx_integrations.core.wire.embeddings import EmbeddingsRequest
+from wx_integrations.core.wire.rerank import RerankRequest
+from wx_integrations.core.wire.tokenization import TokenizationRequest
 from wx_integrations.emulator import render
 from wx_integrations.emulator.bodies import validate
 from wx_integrations.emulator.brain import ModelCard, Piece

@@ -6,8 +6,9 @@ from pydantic import ConfigDict, Field, StrictInt
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ModelFields
+from wx_integrations.langchain.arguments import params_as_dict, refuse_unknown
 from wx_integrations.langchain.content import MediaPolicy
-from wx_integrations.langchain.parameters import NAMES, check, normal, params_as_dict, refuse_unknown
+from wx_integrations.langchain.parameters import NAMES, check, normal
 from wx_integrations.langchain.profiles import ShippedProfile
 
 _OTHER_CLIENTS = {

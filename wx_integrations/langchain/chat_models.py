@@ -24,12 +24,12 @@ from wx_integrations.core.advice import concerns_model
 from wx_integrations.core.errors import ConfigurationError, ServiceError
 from wx_integrations.langchain import blocks
 from wx_integrations.langchain.answers import to_result
+from wx_integrations.langchain.arguments import refuse_unknown
 from wx_integrations.langchain.chat_fields import ChatFields
 from wx_integrations.langchain.choices import choice_of
 from wx_integrations.langchain.counting import Counting
 from wx_integrations.langchain.messages import linked_media
 from wx_integrations.langchain.metadata import warn
-from wx_integrations.langchain.parameters import refuse_unknown
 from wx_integrations.langchain.profiles import shipped
 from wx_integrations.langchain.schemas import Method, Parsed, ToolLike, WithRaw, tool_of
 from wx_integrations.langchain.tracing import Tracing

@@ -9,16 +9,16 @@ from typing import Any, Literal
 from langchain_core.embeddings import Embeddings
 from pydantic import Field, ValidationError
 
+from wx_integrations.core import calls
 from wx_integrations.core.bulk import OnFailure
 from wx_integrations.core.bulk_fields import BulkFields
-from wx_integrations.core.calls import embed
 from wx_integrations.core.embedder import Embedded, Embedder
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import CALL_OPTIONS
 from wx_integrations.core.filing import Kept
 from wx_integrations.core.progress import Progress
-from wx_integrations.core.wire.text import EmbeddingParameters
-from wx_integrations.langchain.parameters import params_as_dict, refuse_unknown
+from wx_integrations.core.wire.embeddings import EmbeddingParameters
+from wx_integrations.langchain.arguments import params_as_dict, refuse_unknown
 
 _NAMES = tuple(EmbeddingParameters.model_fields)
 
@@ -50,7 +50,9 @@ class WatsonxEmbeddings(BulkFields, Embeddings):
 
     def _check(self) -> None:
         super()._check()
-        embed(self.target, ["x"], self._parameters({}))  # what the target cannot take is refused here, not in a call
+        calls.embed(
+            self.target, ["x"], self._parameters({})
+        )  # what the target cannot take is refused here, not in a call
 
     def embed_documents(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
         """Return a vector for each text, in their order.

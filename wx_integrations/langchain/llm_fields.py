@@ -14,7 +14,8 @@ from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import CALL_OPTIONS, ModelFields
 from wx_integrations.core.wire.text import GenerationParameters, GenerationRequest
 from wx_integrations.langchain import guardrails
-from wx_integrations.langchain.parameters import TARGET_NAMES, params_as_dict
+from wx_integrations.langchain.arguments import params_as_dict
+from wx_integrations.langchain.parameters import TARGET_NAMES
 
 NAMES = tuple(GenerationParameters.model_fields)
 """Every entry of a request's `parameters`."""

@@ -19,7 +19,8 @@ from wx_integrations.core import calls
 from wx_integrations.core.adoption import Adopted
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.session import Session
-from wx_integrations.core.wire.text import Generation, GenerationRequest, Tokenization
+from wx_integrations.core.wire.text import Generation, GenerationRequest
+from wx_integrations.core.wire.tokenization import Tokenization
 from wx_integrations.langchain import serialization
 from wx_integrations.langchain.counting import Counting
 from wx_integrations.langchain.generations import Fold, notes, summary, to_result

@@ -12,7 +12,7 @@ from wx_integrations.core import calls, profiles
 from wx_integrations.core.advice import advice
 from wx_integrations.core.client import AsyncClient, Client
 from wx_integrations.core.errors import ConfigurationError, ServiceError, WatsonxError
-from wx_integrations.core.wire.text import ModelSpec, ModelSpecsPage
+from wx_integrations.core.wire.models import ModelSpec, ModelSpecsPage
 from wx_integrations.langchain.profiles import converted
 
 

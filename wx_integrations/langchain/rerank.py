@@ -16,8 +16,8 @@ from wx_integrations.core.calls import rerank
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import CALL_OPTIONS
 from wx_integrations.core.ranker import Ranked, Ranker
-from wx_integrations.core.wire.text import RerankParameters
-from wx_integrations.langchain.parameters import params_as_dict, refuse_unknown
+from wx_integrations.core.wire.rerank import RerankParameters
+from wx_integrations.langchain.arguments import params_as_dict, refuse_unknown
 
 _NAMES = tuple(RerankParameters.model_fields)
 _CALL = (*_NAMES, *CALL_OPTIONS, "params", "top_n", "score_threshold")

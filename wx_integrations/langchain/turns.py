@@ -10,18 +10,12 @@ from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.wire.chat import ChatRequest
 from wx_integrations.langchain.answers import Reading
+from wx_integrations.langchain.arguments import params_as_dict, refuse_unknown
 from wx_integrations.langchain.chat_fields import ChatFields
 from wx_integrations.langchain.choices import choice_of, parallel_of
 from wx_integrations.langchain.content import MediaRules
 from wx_integrations.langchain.messages import to_wire
-from wx_integrations.langchain.parameters import (
-    CALL_NAMES,
-    NAMES,
-    TARGET_NAMES,
-    merged,
-    params_as_dict,
-    refuse_unknown,
-)
+from wx_integrations.langchain.parameters import CALL_NAMES, NAMES, TARGET_NAMES, merged
 from wx_integrations.langchain.schemas import wire_tools
 
 CALL = frozenset({*NAMES, *CALL_NAMES, *TARGET_NAMES, "stream"})

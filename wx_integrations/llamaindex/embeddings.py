@@ -15,9 +15,9 @@ from pydantic import ConfigDict, Field
 from wx_integrations.core.batching import MAX_TEXTS
 from wx_integrations.core.embedder import Embedder
 from wx_integrations.core.fields import ModelFields
-from wx_integrations.core.wire.text import EmbeddingParameters
+from wx_integrations.core.wire.embeddings import EmbeddingParameters
 from wx_integrations.llamaindex.bounds import BulkFields
-from wx_integrations.llamaindex.metadata import with_connection
+from wx_integrations.llamaindex.serialization import with_connection
 
 dispatcher = get_dispatcher(__name__)
 

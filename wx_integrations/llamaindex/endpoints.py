@@ -19,7 +19,7 @@ from wx_integrations.llamaindex import answers, media, requests
 from wx_integrations.llamaindex.metadata import DescribedModel
 
 if TYPE_CHECKING:  # few programs need the shapes of the model list
-    from wx_integrations.core.wire.text import ModelSpecsPage
+    from wx_integrations.core.wire.models import ModelSpecsPage
 
 T = TypeVar("T")
 S = TypeVar("S")

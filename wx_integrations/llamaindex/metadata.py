@@ -16,10 +16,11 @@ from wx_integrations.core.fields import ModelFields
 from wx_integrations.core.profiles import ModelProfile, from_spec, profile_of
 from wx_integrations.core.wire.chat import check_parameters
 from wx_integrations.llamaindex import parameters
+from wx_integrations.llamaindex.serialization import with_connection
 from wx_integrations.llamaindex.tokenizer import WatsonxTokenizer
 
 if TYPE_CHECKING:  # shapes that few programs need
-    from wx_integrations.core.wire.text import ModelSpecsPage
+    from wx_integrations.core.wire.models import ModelSpecsPage
 
 _CHAT_LIMIT, _GENERATION_LIMIT = 1024, 20
 """Output tokens when a request names no limit (watsonx.ai API reference)."""
@@ -173,15 +174,3 @@ class DescribedModel(ModelFields, parameters.ParameterFields, FunctionCallingLLM
 
 def _lacks_chat(profile: ModelProfile | None) -> bool:
     return profile is not None and profile.chat is False
-
-
-def with_connection(adapter: ModelFields, data: dict[str, Any]) -> dict[str, Any]:
-    """Return an adapter's data with the plain settings of a connection that it was given whole."""
-    if adapter.connection is None:
-        return data
-    plain = {
-        name: value
-        for name, value in adapter.settled_connection.to_dict().items()
-        if name in data and isinstance(value, str | int | float | bool)
-    }
-    return {**data, **plain}

@@ -17,9 +17,9 @@ from wx_integrations.core.batching import MAX_TEXTS
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ModelFields
 from wx_integrations.core.ranker import Place, Ranker
-from wx_integrations.core.wire.text import RerankParameters
+from wx_integrations.core.wire.rerank import RerankParameters
 from wx_integrations.llamaindex.bounds import BulkFields
-from wx_integrations.llamaindex.metadata import with_connection
+from wx_integrations.llamaindex.serialization import with_connection
 
 dispatcher = get_dispatcher(__name__)
 

@@ -10,7 +10,7 @@ from wx_integrations.core import calls
 from wx_integrations.core.session import Session
 
 if TYPE_CHECKING:  # loaded with the first text
-    from wx_integrations.core.wire.text import Tokenization
+    from wx_integrations.core.wire.tokenization import Tokenization
 
 CACHE_SIZE = 4096
 

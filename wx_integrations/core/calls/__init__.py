@@ -1,7 +1,6 @@
 """Operations as values: a call says what to send and how to read the answer.
 
-What a chat needs is here at once; calls of other families, with their shapes,
-are loaded when first used.
+Each family's calls, with their shapes, are loaded when first used.
 """
 
 from __future__ import annotations
@@ -9,12 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from wx_integrations.core.calls.chats import Frame, chat, chat_frames, chat_stream, ends_chat
 from wx_integrations.core.calls.targets import Deployment, Gateway, Model, Target
 from wx_integrations.core.calls.values import Call, Host, StreamCall
 
 if TYPE_CHECKING:
     from wx_integrations.core.calls.agent_tools import get_tool, list_tools, run_tool
+    from wx_integrations.core.calls.chats import Frame, chat, chat_frames, chat_stream, ends_chat
     from wx_integrations.core.calls.texts import (
         embed,
         ends_generation,
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
 else:  # for type checkers a name that is not there stays an error
     _TEXTS = ("embed", "ends_generation", "generate", "generate_stream", "model_specs", "rerank", "tokenize")
     _AGENT_TOOLS = ("get_tool", "list_tools", "run_tool")
-    _HOME = dict.fromkeys(_TEXTS, "texts") | dict.fromkeys(_AGENT_TOOLS, "agent_tools")
+    _CHATS = ("Frame", "chat", "chat_frames", "chat_stream", "ends_chat")
+    _HOME = dict.fromkeys(_TEXTS, "texts") | dict.fromkeys(_AGENT_TOOLS, "agent_tools") | dict.fromkeys(_CHATS, "chats")
 
     def __getattr__(name: str) -> Any:
         if name not in _HOME:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from wx_integrations.core.calls.targets import Gateway, Target
 from wx_integrations.core.calls.values import Call, StreamCall, encode, reader
-from wx_integrations.core.wire import gateway
-from wx_integrations.core.wire.text import (
-    EmbeddingParameters,
-    Embeddings,
-    EmbeddingsRequest,
-    Generation,
-    GenerationRequest,
-    ModelSpecsPage,
-    Passage,
-    Ranking,
-    RerankParameters,
-    RerankRequest,
-    Tokenization,
-    TokenizationParameters,
-    TokenizationRequest,
-)
+
+if TYPE_CHECKING:  # each call loads the shapes that it needs
+    from wx_integrations.core.wire.embeddings import EmbeddingParameters, Embeddings
+    from wx_integrations.core.wire.models import ModelSpecsPage
+    from wx_integrations.core.wire.rerank import Ranking, RerankParameters
+    from wx_integrations.core.wire.text import Generation, GenerationRequest
+    from wx_integrations.core.wire.tokenization import Tokenization
 
 
 def generate(target: Target, request: GenerationRequest) -> Call[Generation]:
@@ -29,7 +21,7 @@ def generate(target: Target, request: GenerationRequest) -> Call[Generation]:
     return Call(
         path=target.path("text/generation"),
         body=encode(target.stamp(request)),
-        parse=gateway.generation if isinstance(target, Gateway) else Generation.model_validate_json,
+        parse=_generation_reader(target),
         versioned=target.versioned,
         headers=target.headers(),
         generates=True,
@@ -44,11 +36,21 @@ def generate_stream(target: Target, request: GenerationRequest) -> StreamCall[Ge
     return StreamCall(
         path=target.path("text/generation_stream"),
         body=encode(body),
-        parse=gateway.generation if isinstance(target, Gateway) else reader(Generation),
+        parse=_generation_reader(target),
         is_last=ends_generation,
         versioned=target.versioned,
         headers=target.headers(),
     )
+
+
+def _generation_reader(target: Target) -> Callable[[bytes], Generation]:
+    if isinstance(target, Gateway):
+        from wx_integrations.core.wire import gateway
+
+        return gateway.generation
+    from wx_integrations.core.wire.text import Generation
+
+    return reader(Generation)
 
 
 def ends_generation(frame: Generation) -> bool:
@@ -58,13 +60,25 @@ def ends_generation(frame: Generation) -> bool:
 
 def embed(target: Target, texts: Sequence[str], parameters: EmbeddingParameters | None = None) -> Call[Embeddings]:
     """Embed up to 1000 texts."""
+    from wx_integrations.core.wire.embeddings import EmbeddingsRequest
+
     return Call(
         path=target.path("text/embeddings"),
         body=encode(target.stamp(EmbeddingsRequest(inputs=list(texts), parameters=parameters))),
-        parse=gateway.embeddings if isinstance(target, Gateway) else Embeddings.model_validate_json,
+        parse=_embeddings_reader(target),
         versioned=target.versioned,
         headers=target.headers(),
     )
+
+
+def _embeddings_reader(target: Target) -> Callable[[bytes], Embeddings]:
+    if isinstance(target, Gateway):
+        from wx_integrations.core.wire import gateway
+
+        return gateway.embeddings
+    from wx_integrations.core.wire.embeddings import Embeddings
+
+    return Embeddings.model_validate_json
 
 
 MOST_DOCUMENTS = 1000
@@ -75,6 +89,8 @@ def rerank(
     target: Target, query: str, documents: Sequence[str], parameters: RerankParameters | None = None
 ) -> Call[Ranking]:
     """Order up to 1000 documents by how well they answer the query, best first."""
+    from wx_integrations.core.wire.rerank import Passage, Ranking, RerankRequest
+
     path = target.path("text/rerank")
     plain = len(documents) <= MOST_DOCUMENTS and set(map(type, documents)) <= {str}  # a model each would cost the most
     passages = [] if plain else [Passage(text=text) for text in documents]
@@ -92,6 +108,8 @@ def rerank(
 
 def tokenize(target: Target, text: str, *, return_tokens: bool = False) -> Call[Tokenization]:
     """Count, and if asked show, a text's tokens."""
+    from wx_integrations.core.wire.tokenization import Tokenization, TokenizationParameters, TokenizationRequest
+
     parameters = TokenizationParameters(return_tokens=True) if return_tokens else None
     return Call(
         path=target.path("text/tokenization"),
@@ -104,6 +122,8 @@ def tokenize(target: Target, text: str, *, return_tokens: bool = False) -> Call[
 
 def model_specs(*, filters: str | None = None, limit: int = 200, start: str | None = None) -> Call[ModelSpecsPage]:
     """List a page of up to 200 foundation models; `filters` as in the API reference."""
+    from wx_integrations.core.wire.models import ModelSpecsPage
+
     query = {"limit": str(limit)}
     if filters:
         query["filters"] = filters

@@ -7,8 +7,9 @@ A parameter that the gateway does not know is refused by name, never dropped.
 from typing import Any
 
 from wx_integrations.core.wire.chat import ChatRequest, Usage
+from wx_integrations.core.wire.embeddings import Embedding, Embeddings
 from wx_integrations.core.wire.shapes import Received, Sent
-from wx_integrations.core.wire.text import Embedding, Embeddings, Generation, GenerationResult
+from wx_integrations.core.wire.text import Generation, GenerationResult
 
 _CHAT_FIELDS = frozenset(
     {
