@@ -158,7 +158,11 @@ def _one(deltas: list[Said], reason: str | None) -> Called:
     objects = [found for piece in texts if isinstance(found := _parsed(piece), dict)]
     whole = "".join(delta.arguments or "" for delta in deltas)
     if len(objects) > 1 and len(objects) == len(texts):
-        best = max(reversed(objects), key=lambda found: sum(len(str(value)) for value in found.values()))
+        weights = [sum(len(str(value)) for value in found.values()) for found in objects]
+        heaviest = [found for found, weight in zip(objects, weights, strict=True) if weight == max(weights)]
+        if any(found != heaviest[0] for found in heaviest):
+            raise Unsure("objects that carry as much as each other")
+        best = heaviest[-1]
         return Called(next(iter(ids), ANYTHING), next(iter(names)), best)
     if objects and len(texts) > 1:
         raise Unsure("objects and fragments")

@@ -86,6 +86,11 @@ def structured_object(facts: Facts) -> Facts:
     return {"object": value if isinstance(value, dict) else "none"}
 
 
+def thinks(text: str) -> bool:
+    """Whether a text begins with a thought between tags, which is taken out of it."""
+    return text.lstrip().startswith("<think>")
+
+
 def calls_of(calls: Any) -> Any:
     """Return calls as they are compared: broken ones behind the others."""
     if calls is ANYTHING:

@@ -16,7 +16,18 @@ from tests.fuzz.arguments import Called
 from tests.fuzz.json_reading import ANYTHING, Wrong
 from tests.fuzz.reading import Facts
 from tests.fuzz.seeds import Kind
-from tests.fuzz.subjects import MODEL, PROJECT, URL, Stage, Subject, calls_of, first, listed_window, structured_object
+from tests.fuzz.subjects import (
+    MODEL,
+    PROJECT,
+    URL,
+    Stage,
+    Subject,
+    calls_of,
+    first,
+    listed_window,
+    structured_object,
+    thinks,
+)
 from tests.fuzz.subjects_core import TEXTS, best_of_two, vectors_for
 from wx_integrations.core.errors import WatsonxError
 from wx_integrations.langchain import (
@@ -27,6 +38,7 @@ from wx_integrations.langchain import (
     WatsonxToolkit,
     WatsonxWarning,
 )
+from wx_integrations.langchain.prefix import FAR
 
 ADD: dict[str, Any] = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
 PERSON = {"title": "Person", "type": "object", "properties": {"name": {"type": "string"}}}
@@ -276,9 +288,10 @@ def _of_choice(facts: Facts, choice: Facts) -> Facts:
     if choice["reason"] == "error":
         raise Wrong("the model failed")
     usage = facts["usage"]
+    thinking = thinks(choice["text"])
     return {
-        "text": choice["text"],
-        "thought": choice["thought"],
+        "text": ANYTHING if thinking else choice["text"],
+        "thought": ANYTHING if thinking else choice["thought"],
         "refusal": facts["blocked"] or choice["refusal"],
         "calls": calls_of(choice["calls"]),
         "reason": choice["reason"],
@@ -310,8 +323,21 @@ def _all_choices(facts: Facts) -> Facts:
     return {"messages": [_of_choice(facts, choice) for choice in facts["choices"]]}
 
 
+def _names_end(calls: Any) -> bool:
+    """Whether no name within the arguments is so long that LangChain would look for its end for ever."""
+    return calls is ANYTHING or all(longest_name(call.arguments) < FAR for call in calls)
+
+
+def longest_name(value: Any) -> int:
+    if isinstance(value, dict):
+        return max([*map(len, value), *map(longest_name, value.values())], default=0)
+    return max(map(longest_name, value), default=0) if isinstance(value, list) else 0
+
+
 def _streamed(facts: Facts) -> Facts:
     facts = {**facts, "moderations": ANYTHING}
+    if not all(_names_end(choice["calls"]) for choice in facts["choices"]):
+        facts["choices"] = [{**choice, "calls": ANYTHING} for choice in facts["choices"]]
     if not facts["choices"] and not facts["explained"]:
         raise Wrong("no choices")
     if not facts["choices"]:

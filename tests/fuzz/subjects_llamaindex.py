@@ -15,7 +15,18 @@ from pydantic import BaseModel, ValidationError
 from tests.fuzz.json_reading import ANYTHING, Unsure, Wrong
 from tests.fuzz.reading import Facts, generated_probabilities, log_probabilities
 from tests.fuzz.seeds import Kind
-from tests.fuzz.subjects import MODEL, PROJECT, URL, Stage, Subject, calls_of, first, listed_window, structured_object
+from tests.fuzz.subjects import (
+    MODEL,
+    PROJECT,
+    URL,
+    Stage,
+    Subject,
+    calls_of,
+    first,
+    listed_window,
+    structured_object,
+    thinks,
+)
 from tests.fuzz.subjects_core import TEXTS, best_of_two, vectors_for
 from wx_integrations.core.errors import WatsonxError
 from wx_integrations.llamaindex import WatsonxEmbeddings, WatsonxLLM, WatsonxRerank, WatsonxToolSpec
@@ -281,8 +292,8 @@ def _of_choice(facts: Facts, choice: Facts) -> Facts:
     if choice.get("mute") and not facts["explained"]:
         raise Wrong("a choice without a message, and nothing that says why")
     return {
-        "text": choice["text"],
-        "thought": choice["thought"],
+        "text": ANYTHING if thinks(choice["text"]) else choice["text"],
+        "thought": ANYTHING if thinks(choice["text"]) else choice["thought"],
         "refusal": choice["refusal"],
         "calls": calls_of(choice["calls"]),
         "reason": choice["reason"] or None,

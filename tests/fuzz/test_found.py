@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -127,6 +128,15 @@ STREAMS: dict[str, tuple[Kind, bytes]] = {
         "chat_stream",
         stream(frame(called('{\\"' + "x" * 60_000)), '{"choices": 7}'),
     ),
+    "a very long name in whole arguments": (
+        "chat_stream",
+        stream(frame(called('{\\"' + "x" * 60_000)), frame(called('\\": 1}', '"tool_calls"'))),
+    ),
+    "objects in a row that carry as much as each other": (
+        "chat_stream",
+        stream(frame(called('{\\"a\\": \\"\\"}')), frame(called("{}", '"tool_calls"'))),
+    ),
+    "a thought without an end": ("chat_stream", stream(frame(said("<think>" * 50, reason='"stop"')))),
     "arguments with something behind them": (
         "chat_stream",
         stream(frame(called('{\\"a\\": 1} ' + "x" * 40_000, '"tool_calls"'))),
@@ -134,6 +144,15 @@ STREAMS: dict[str, tuple[Kind, bytes]] = {
     "arguments nested too deeply": ("chat_stream", stream(frame(called('{\\"a\\":' * 5_000, '"tool_calls"')))),
     "brackets without end": ("chat_stream", stream(frame(called("[" * 100_000, '"tool_calls"')))),
 }
+
+
+def test_a_broken_checksum_is_noticed_though_the_stream_is_whole(campaign: Campaign) -> None:
+    body = bytearray(gzip.compress(stream(frame(said("a", reason='"stop"')), "[DONE]")))
+    body[-5] ^= 1
+    answer = Answer(bytes(body), content_type=EVENTS, headers={"content-encoding": "gzip"})
+    campaign.figures.findings.clear()
+    campaign.try_case(Case(Seed("checksum", "chat_stream", answer), answer, "found"))
+    assert [str(finding) for finding in campaign.figures.findings] == []
 
 
 @pytest.fixture(scope="module")

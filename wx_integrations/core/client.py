@@ -253,7 +253,7 @@ class Client(_Common):
                     yield from reading.values(data)
                 yield from reading.rest()
             except httpx.HTTPError as error:
-                if not reading.complete:  # else nothing of the answer is missing
+                if reading.lacks(error):
                     raise unread(error, request, reading) from without_traceback(error)
             finally:
                 response.close()
@@ -422,7 +422,7 @@ class AsyncClient(_Common):
                 for value in reading.rest():
                     yield value
             except httpx.HTTPError as error:
-                if not reading.complete:  # else nothing of the answer is missing
+                if reading.lacks(error):
                     raise unread(error, request, reading) from without_traceback(error)
             finally:
                 await response.aclose()

@@ -353,6 +353,10 @@ class Reading:
         assert isinstance(response.stream, httpx.AsyncByteStream)
         return response.stream
 
+    def lacks(self, error: httpx.HTTPError) -> bool:
+        """Whether something of the answer is missing after an error, or wrong: a broken checksum speaks of all of it."""
+        return not self.complete or isinstance(error, httpx.DecodingError)
+
     def check(self, response: httpx.Response) -> bool:
         """Whether the answer is a stream; if not, its body must be read and refused."""
         self.trace = trace_of(response)

@@ -88,7 +88,7 @@ def _function_of(schema: Any, strict: bool | None) -> dict[str, Any]:
         raise ConfigurationError(f"not usable as a tool or schema: {error}", field="tools") from None
     inner = converted.get("function")
     function = dict(inner) if isinstance(inner, Mapping) else {}
-    if not isinstance(function.get("name"), str):
+    if not (isinstance(function.get("name"), str) and function["name"]):
         raise ConfigurationError("not usable as a tool or schema: it has no name", field="tools")
     if strict is not None:
         function["strict"] = strict

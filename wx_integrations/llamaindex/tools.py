@@ -7,9 +7,9 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.llms.utils import parse_partial_json
 from llama_index.core.tools.types import BaseTool
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from wx_integrations.core.errors import EXCERPT_LENGTH, ConfigurationError, OutputTruncated, UnexpectedResponse, excerpt
 from wx_integrations.core.schemas import inline
@@ -106,7 +106,7 @@ def _arguments(call: ToolCallBlock, response: ChatResponse) -> dict[str, Any]:
 def _so_far(text: str) -> dict[str, Any]:
     """Return what can be read of arguments that are still arriving."""
     try:
-        parsed: Any = parse_partial_json(text)
-    except (ValueError, RecursionError):
+        parsed: Any = from_json(text, allow_partial="trailing-strings")
+    except ValueError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
