@@ -43,8 +43,9 @@ class Pieces:
 
     LangChain adds chunks up also when a stream breaks or its consumer leaves,
     and looks for an object in what had come: in vain for minutes if a megabyte
-    is none. As soon as long arguments go astray they get a seal, a bracket
-    that closes nothing, behind which it does not look.
+    is none. As soon as long arguments go astray, or hold a name of thousands
+    of characters, they get a seal, a bracket that closes nothing, behind which
+    it does not look.
     """
 
     def __init__(self) -> None:
