@@ -308,3 +308,23 @@ async def test_fetched_media_show_neither_the_proxy_s_password_nor_a_signature(
     for name in ("traceback with locals", "rich", "0 locals"):
         assert "canary-proxy" not in told[name]
         assert "bWU6Y2FuYXJ5LXByb3h5" not in told[name]
+
+
+@pytest.mark.parametrize("prefix", [None, "my"])
+@pytest.mark.parametrize("name", ["api_key", "token"])
+async def test_secrets_chosen_at_run_time_go_no_further(
+    caller: Caller, service: dict[str, Any], watch: Watch, name: str, prefix: str | None
+) -> None:
+    """LangChain puts what is configurable into traces, all texts but "api_key"."""
+    settings = {key: value for key, value in service.items() if key != "api_key"}
+    model = init_chat_model("watsonx:m", configurable_fields="any", config_prefix=prefix, **settings)
+    chosen = {f"{prefix}_{name}" if prefix else name: "canary-chosen", "other": "seen"}
+    config = {**watch.config(), "configurable": chosen}
+    await caller.invoke(model, "hi", config)
+    await caller.stream(model, "hi", config)
+    schema = {"title": "T", "type": "object", "properties": {}}
+    await caller.invoke(model.with_structured_output(schema, include_raw=True), "hi", config)
+    assert watch.leaks() == {}
+    assert "seen" in "".join(watch.session.payloads)
+    assert chosen["other"] == "seen"
+    assert len(chosen) == 2  # what was given stays as it was

@@ -37,7 +37,8 @@ def init_chat_model(
             `deployment_id` is given or when it is configured at run time.
         model_provider: "watsonx" (or "ibm", as LangChain calls it).
         configurable_fields: names that `config={"configurable": {...}}` may set, or
-            "any" (which lets whoever writes the config change keys and URLs, too).
+            "any" (which lets whoever writes the config change keys and URLs, too). Give
+            secrets there as `SecretStr`: chains put plain texts of a config into traces.
         config_prefix: the configurable names begin with it and an underscore.
         **settings: arguments of ChatWatsonx; defaults, if they are configurable.
 
@@ -131,6 +132,14 @@ class ConfigurableChatWatsonx(Runnable[LanguageModelInput, Any]):
             return {name: value for name, value in chosen.items() if name in known}
         return {name: value for name, value in chosen.items() if name in self._fields}
 
+    def _rest_of(self, config: RunnableConfig | None) -> RunnableConfig | None:
+        """Return a configuration without the secrets that made the model: LangChain puts what is left into traces."""
+        if config is None or not config.get("configurable"):
+            return config
+        used = {f"{self._prefix}{name}" for name in (*SECRETS, "apikey", *GUARDED)}
+        left = {name: value for name, value in config["configurable"].items() if name not in used}
+        return {**config, "configurable": left}
+
     def _runnable(self, config: RunnableConfig | None) -> Runnable[LanguageModelInput, Any]:
         made: Any = self.model(config)
         for name, arguments, settings in self._later:
@@ -170,16 +179,16 @@ class ConfigurableChatWatsonx(Runnable[LanguageModelInput, Any]):
         return remember
 
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        return self._runnable(config).invoke(input, config, **kwargs)
+        return self._runnable(config).invoke(input, self._rest_of(config), **kwargs)
 
     async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        return await self._runnable(config).ainvoke(input, config, **kwargs)
+        return await self._runnable(config).ainvoke(input, self._rest_of(config), **kwargs)
 
     def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
-        yield from self._runnable(config).stream(input, config, **kwargs)
+        yield from self._runnable(config).stream(input, self._rest_of(config), **kwargs)
 
     async def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
-        async for value in self._runnable(config).astream(input, config, **kwargs):
+        async for value in self._runnable(config).astream(input, self._rest_of(config), **kwargs):
             yield value
