@@ -250,7 +250,8 @@ def test_serve_until_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_serve_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", MAIN, "serve", "--brain", "deterministic", "--port", "0", "--tls"]
+    heeded = f"import signal; signal.signal({int(number)}, signal.SIG_DFL); "  # nohup has SIGHUP ignored
+    command = [sys.executable, "-c", heeded + MAIN, "serve", "--brain", "deterministic", "--port", "0", "--tls"]
     given = environment(PYTHONUNBUFFERED="1", TMPDIR=str(tmp_path))
     running = subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
