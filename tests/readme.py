@@ -134,7 +134,7 @@ def shown_of(results: str) -> str:
     made = re.search(r"^Made by .*? on ([\d-]+)", results, re.MULTILINE)
     when = f" of {made[1]}" if made else ""
     note = (
-        f"From the [results](benchmarks/RESULTS.md){when}, medians of several rounds; how they were measured, and on "
+        f"From the [results](benchmarks/RESULTS.md){when}, medians of several rounds; how they were measured,\nand on "
         "what, is there too.\nWhere no unit is given it is CPU time as a multiple of what raw `httpx` takes for the "
         "same.\n\n"
     )
