@@ -57,7 +57,19 @@ SCHEMAS = st.fixed_dictionaries(
 )
 
 
+INTO = {
+    "$defs": {"a": {"items": {"anyOf": [{"$ref": "#/$defs/a/items"}]}}},
+    "properties": {"x": {"$ref": "#/$defs/a/items"}},
+}
+ESCAPED = {
+    "$defs": {"a/b ~": {"items": {"$ref": "#/$defs/a~1b%20~0"}}},
+    "properties": {"x": {"$ref": "#/$defs/a~1b%20~0"}},
+}
+
+
 @given(SCHEMAS)
+@example(INTO)
+@example(ESCAPED)
 def test_any_schema_is_written_out_once_and_for_all_or_refused(schema: dict[str, Any]) -> None:
     before = copy.deepcopy(schema)
     written = tried(lambda: schemas.inline(schema))

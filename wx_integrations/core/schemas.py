@@ -42,7 +42,7 @@ def inline(schema: Mapping[str, Any]) -> dict[str, Any]:
     result = {key: value for key, value in written.items() if key not in DEFINITIONS}
     kept = writer.definitions()
     for key in DEFINITIONS:
-        names = {ref.split("/", 2)[2]: value for ref, value in kept.items() if ref.startswith(f"#/{key}/")}
+        names = {_names(ref)[1]: value for ref, value in kept.items() if _names(ref)[0] == key}
         if names:
             result[key] = names
     return result
@@ -57,9 +57,12 @@ class _Writer:
         self._parts = 0
 
     def definitions(self) -> dict[str, Any]:
-        """Return what the references that stayed point at, by reference."""
+        """Return the definitions that the references that stayed point at, or into, by reference.
+
+        Whatever else they point at is where it was.
+        """
         kept: dict[str, Any] = {}
-        while waiting := self._again - kept.keys() - {"#"}:
+        while waiting := {home for ref in self._again if (home := _home(ref))} - kept.keys():
             for ref in waiting:
                 kept[ref] = self.schema(_target(self._root, ref), (ref,), 0)
         return kept
@@ -119,11 +122,22 @@ def _both(body: Any, beside: dict[str, Any]) -> Any:
     return {**beside, "allOf": [first, *beside.get("allOf", [])]}
 
 
+def _names(ref: str) -> list[str]:
+    """Return the steps of `#/a/b`."""
+    return [unquote(part).replace("~1", "/").replace("~0", "~") for part in ref.removeprefix("#").split("/")[1:]]
+
+
+def _home(ref: str) -> str | None:
+    """Return the reference of the definition that a reference points at or into, None if into none."""
+    if len(names := _names(ref)) < 2 or names[0] not in DEFINITIONS:
+        return None
+    return "/".join(ref.split("/")[:3])
+
+
 def _target(root: Mapping[str, Any], ref: str) -> Any:
     """Return what `#/a/b` points at, or None."""
     node: Any = root
-    for part in ref.removeprefix("#").split("/")[1:]:
-        key = unquote(part).replace("~1", "/").replace("~0", "~")
+    for key in _names(ref):
         if isinstance(node, Mapping) and key in node:
             node = node[key]
         elif isinstance(node, list) and key.isdigit() and int(key) < len(node):
