@@ -188,6 +188,7 @@ def test_a_thousand_adapters_are_silent_and_small(package: str, name: str, monke
 def test_ten_adapters_of_equal_settings_share_one_context_and_one_token(
     package: str, server: Server, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Both colours do, and the token's host as well."""
     contexts: list[ssl.SSLContext] = []
     original = ssl.create_default_context
 
@@ -199,15 +200,16 @@ def test_ten_adapters_of_equal_settings_share_one_context_and_one_token(
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     names = {LANGCHAIN: ("ChatWatsonx", "invoke", "ainvoke"), LLAMAINDEX: ("WatsonxLLM", "complete", "acomplete")}
     name, ask, aask = names[package]
-    models = [made(package, name, url=server.url) for _ in range(10)]
-    for model in models:
-        getattr(model, ask)("Hi")
+    with Server(service, tls=authority.good()) as tokens:
+        models = [made(package, name, url=server.url, auth_url=f"{tokens.url}/identity/token") for _ in range(10)]
+        for model in models:
+            getattr(model, ask)("Hi")
 
-    async def together() -> None:
-        await asyncio.gather(*(getattr(model, aask)("Hi") for model in models))
+        async def together() -> None:
+            await asyncio.gather(*(getattr(model, aask)("Hi") for model in models))
 
-    asyncio.run(together())
-    assert len(server.calls("/identity/token")) == 1
-    assert len(server.calls("/ml/v1/text/chat")) == 20
+        asyncio.run(together())
+        models[0].client.close()
+    assert [(seen.method, seen.path) for seen in tokens.seen] == [("POST", "/identity/token")]
+    assert [seen.path for seen in server.seen] == ["/ml/v1/text/chat"] * 20
     assert len(contexts) == 1
-    models[0].client.close()

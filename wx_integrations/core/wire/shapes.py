@@ -4,9 +4,9 @@ Field names are the names on the wire. A limit is written down only where the
 API reference or an official SDK states it.
 
 Every program pays for the shapes it imports, so pydantic builds the validator
-of each when it is first used, and files with pydantic classes do without
-`from __future__ import annotations`: the texts would be evaluated again for
-each class and subclass.
+of each when it is first used, and files with pydantic classes or named tuples
+do without `from __future__ import annotations`: the texts would be evaluated
+again for each class and subclass, or compiled for each field.
 """
 
 from typing import Any, TypeVar
