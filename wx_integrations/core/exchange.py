@@ -354,7 +354,7 @@ class Reading:
         return response.stream
 
     def lacks(self, error: httpx.HTTPError) -> bool:
-        """Whether something of the answer is missing after an error, or wrong: a broken checksum speaks of all of it."""
+        """Whether something of the answer is missing after an error, or wrong: a broken checksum is about all of it."""
         return not self.complete or isinstance(error, httpx.DecodingError)
 
     def check(self, response: httpx.Response) -> bool:
