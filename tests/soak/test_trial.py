@@ -22,7 +22,10 @@ from wx_integrations.core import retry, turnstile
 from wx_integrations.core.errors import ConnectionFailed
 from wx_integrations.core.exchange import Reading
 from wx_integrations.core.retry import RetryPolicy
+from wx_integrations.emulator.exchange import Reply
 from wx_integrations.emulator.faults import Cut, Page, Status
+from wx_integrations.emulator.service import Visit
+from wx_integrations.emulator.troubles import Answer
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
@@ -163,6 +166,18 @@ def policed(trial: Trial, policy: RetryPolicy) -> Trial:
     return trial
 
 
+@pytest.fixture
+def tokens_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trouble meets calls only: who gets no token makes no request that could be judged."""
+
+    def token(self: storm.Storm, visit: Visit, answer: Answer) -> Reply:
+        self.token_requests += 1
+        return self.expiry.exchange("", answer)
+
+    monkeypatch.setattr(storm.Storm, "_token", token)
+
+
+@pytest.mark.usefixtures("tokens_for_all")
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -174,10 +189,11 @@ def policed(trial: Trial, policy: RetryPolicy) -> Trial:
 def test_a_policy_that_is_not_kept_to(changed: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storm, "WHOLE", {"503": Status(503)})
     monkeypatch.setattr(storm, "STREAMED", {})
-    trial = policed(small(0.9, calls=10), RetryPolicy(**{**POLICY.model_dump(), **changed}))
+    trial = policed(small(1.0, calls=10), RetryPolicy(**{**POLICY.model_dump(), **changed}))
     assert words in complaints(trial)
 
 
+@pytest.mark.usefixtures("tokens_for_all")
 def test_a_pause_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storm, "WHOLE", {"429, seconds": storm.Full("seconds")})
     monkeypatch.setattr(storm, "STREAMED", {})
@@ -186,6 +202,7 @@ def test_a_pause_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "asked to wait 2.0 s" in complaints(small(0.5, calls=20))
 
 
+@pytest.mark.usefixtures("tokens_for_all")
 def test_a_stream_that_was_cut_and_passes_for_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storm, "WHOLE", {"500": Status(500)})
     monkeypatch.setattr(storm, "STREAMED", {"stream ends early": Cut(after=2, how="end")})
@@ -194,6 +211,7 @@ def test_a_stream_that_was_cut_and_passes_for_whole(monkeypatch: pytest.MonkeyPa
     assert "' instead of 'You said: note mark" in complaints(small(0.4))
 
 
+@pytest.mark.usefixtures("tokens_for_all")
 def test_an_error_that_is_none_of_the_package_s(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: Any, *_: Any) -> Any:
         raise KeyError("choices")
