@@ -38,9 +38,10 @@ class Terminal:
         """Press Ctrl-C until the process ends, and return its exit code.
 
         The pseudo terminal is not the process's own, so the signal is sent by hand. Python's `input` does not notice
-        one that comes between its prompt and its read; a person presses again.
+        one that comes between its prompt and its read; a person reads first, and presses again.
         """
         for _ in range(6):
+            time.sleep(0.2)
             self.process.send_signal(signal.SIGINT)
             try:
                 return self.process.wait(PATIENCE / 6)
