@@ -21,6 +21,8 @@ from wx_integrations.emulator.scripted import ScriptedBrain
 COMMANDS = ("demo", "serve", "doctor", "models", "chat")
 ROOT = Path(wx_integrations.__file__).parents[1]
 MAIN = "from wx_integrations.cli import main; main()"
+HEEDED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+"""What is started in the background by a shell has Ctrl-C ignored, and so have its children."""
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -224,7 +226,7 @@ def test_looking_at_a_service_needs_the_small_extra_only(arguments: list[str]) -
 def test_serve_until_stopped(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     options = ["--fault", "503@text/chat:x1", "--limit", "2/60", "--per-token", "0.001", "--journal", str(journal)]
-    command = [sys.executable, "-c", MAIN, "serve", "--brain", "deterministic", "--port", "0", *options]
+    command = [sys.executable, "-c", HEEDED + MAIN, "serve", "--brain", "deterministic", "--port", "0", *options]
     given = environment(PYTHONUNBUFFERED="1")
     running = subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

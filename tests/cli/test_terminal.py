@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cli.terminal import service
-from tests.cli.test_app import MAIN, environment
+from tests.cli.test_app import HEEDED, MAIN, environment
 from wx_integrations.emulator.scripted import ScriptedBrain
 
 PATIENCE = 60.0
@@ -66,7 +66,7 @@ class Terminal:
 @contextmanager
 def terminal(*arguments: str, **variables: str) -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", f"import sys; sys.argv[0] = 'wx'\n{MAIN}", *arguments]
+    command = [sys.executable, "-c", f"import sys; sys.argv[0] = 'wx'\n{HEEDED}{MAIN}", *arguments]
     given = environment(TERM="xterm", **variables)
     process = subprocess.Popen(command, env=given, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)

@@ -162,9 +162,9 @@ def test_a_certificate_of_the_client_s(colour: Colour, serve: Serve, authority: 
     authority._authority.issue_cert("client@example.com").configure_cert(own)
     colour.run(colour.session(hosts.connection(verify=own)), model_specs())
     assert (len(hosts.token.seen), len(hosts.ml.seen)) == (1, 1)
-    with pytest.raises(ConnectionFailed) as caught:
+    with pytest.raises(ConnectionFailed):  # "certificate required", unless the closing outruns these words
         colour.run(colour.session(hosts.connection(verify=str(authority.file), max_retries=0)), model_specs())
-    assert "certificate" in str(caught.value).lower()
+    assert (len(hosts.token.seen), len(hosts.ml.seen)) == (1, 1)
 
 
 # --------------------------------------------------------------------------- verification off
