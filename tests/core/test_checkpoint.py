@@ -246,6 +246,28 @@ def test_several_jobs_write_one_file(bench: Bench, path: Path) -> None:
     assert on_disk(bench, path, texts_of(120)) == [vector(number) for number in range(120)]
 
 
+def test_several_jobs_begin_at_once(tmp_path: Path) -> None:
+    """Who makes a new file holds it for a moment."""
+    wrong: list[Exception] = []
+
+    def begin(path: Path, together: threading.Barrier) -> None:
+        together.wait()
+        try:
+            Checkpoint(path, b"purpose").close()
+        except Exception as error:
+            wrong.append(error)
+
+    for number in range(20):
+        together = threading.Barrier(12)
+        arguments = (tmp_path / f"{number}.sqlite", together)
+        threads = [threading.Thread(target=begin, args=arguments) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
 # --------------------------------------------------------------------------- the file
 
 

@@ -14,6 +14,7 @@ import json
 import sqlite3
 import sys
 import threading
+import time
 from array import array
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ class Checkpoint:
 
     def _open(self, precision: Precision) -> None:
         try:
-            self._database.execute("PRAGMA journal_mode=WAL")
+            self._write_ahead()
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA.split(";"):
@@ -90,6 +91,18 @@ class Checkpoint:
                 f"{self.path}: a checkpoint of another version", hint="Give another path", field="path"
             )
         self._code = _CODES[settings["precision"]]
+
+    def _write_ahead(self) -> None:
+        """Turn the write-ahead log on; SQLite's own patience does not cover others who do so at the same moment."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._database.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
     def _unusable(self, error: sqlite3.Error) -> ConfigurationError:
         return ConfigurationError(
