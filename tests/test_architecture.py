@@ -14,7 +14,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "wx_integrations"
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 
-BASE = {"httpx", "httpcore", "pydantic", "pydantic_core"}
+BASE = {
+    "httpx",
+    "httpcore",
+    "pydantic",
+    "pydantic_core",
+    "typing_extensions",
+}  # two packages, and what they are made of
 """All that a base install has: two packages, and what each of them is the face of."""
 
 WELCOME = {"numpy", "tqdm"}

@@ -10,7 +10,6 @@ from typing import Any
 from hypothesis import strategies as st
 
 from wx_integrations.core.toolcalls import Assembler, CallDelta
-from wx_integrations.core.wire.chat import ToolCallDelta
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -30,7 +29,7 @@ def delta(arguments: Any = None, *, index: int | None = None, id: str | None = N
     """A delta as it arrives, keys left out when not given."""
     function = {"name": name, "arguments": arguments}
     given = {"index": index, "id": id, "function": {key: value for key, value in function.items() if value is not None}}
-    return ToolCallDelta.model_validate({key: value for key, value in given.items() if value is not None})
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def counter() -> Callable[[], str]:

@@ -238,6 +238,52 @@ def test_any_bytes_in_any_chunking_give_the_same_events_and_no_error(data: bytes
     assert decode(*chunked(data, cuts)) == decode(data)
 
 
+LINES = st.sampled_from(
+    [
+        *(
+            b"id: 1",
+            b"id: ",
+            b"id:  2",
+            b"id: 3\x00",
+            b"id: \xff",
+            b"id: \xe2\x80\xa8",
+            b"id",
+            b"id:4",
+            b"id: a\rid: b",
+        ),
+        *(b"event: message", b"event: error", b"event:message", b"event: message ", b"event"),
+        *(
+            b"data: a",
+            b"data: ",
+            b"data:  a",
+            b"data:a",
+            b"data",
+            b"data: a\r",
+            b"data: a\rdata: b",
+            b"data: \xe2\x80\xa8",
+        ),
+        *(
+            b"data: a\rdata: b",
+            b"id: a\rid: b",
+            b"data: " + b"x" * 40,
+            b": note",
+            b"\xef\xbb\xbfdata: a",
+            b"data: \x0b\x0c\x85",
+            b"",
+        ),
+    ]
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(st.lists(LINES, max_size=4).map(lambda lines: b"".join(line + b"\n" for line in [*lines, b""]))))
+def test_whole_events_in_pieces_of_their_own_are_the_same_events(pieces: list[bytes]) -> None:
+    """What mostly arrives has a way of its own."""
+    chunks = [b"data: 1\n\n", *pieces]
+    assert decode(*chunks) == decode(b"".join(chunks))
+    assert until_too_large(Decoder(50), chunks) == until_too_large(Decoder(50), [b"".join(chunks)])
+
+
 # --------------------------------------------------------------------------- bounds
 
 

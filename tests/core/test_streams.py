@@ -16,7 +16,7 @@ from tests.support.certificates import QUICK
 from tests.support.colour import Colour
 from tests.support.leftovers import busy, pools_of, until
 from tests.support.server import CLOSE, HANG, RESET, Script, Server, Step, frames, pause, stream
-from wx_integrations.core.calls import Deployment, Gateway, Model, chat_frames, chat_stream, generate_stream
+from wx_integrations.core.calls import Deployment, Gateway, Model, chat_stream, generate_stream
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import StreamBroken, TimedOut
 from wx_integrations.core.session import Session
@@ -236,7 +236,7 @@ def test_an_unfinished_answer_is_never_whole(colour: Colour, serve: Serve, kind:
     session = colour.session(connect(server))
     got, broken = read(colour, session, CALL, timeout=httpx.Timeout(10, read=0.25))
     assert broken is not None
-    assert [value.model_dump() for value in broken.arrived] == [value.model_dump() for value in got]
+    assert list(broken.arrived) == got
     assert len(got) == len(UNFINISHED[kind])
     words = {"silence": "no more data arrived in time", "reset": "connection broke", "close": "connection broke"}
     assert words.get(end, "ended before the answer was complete") in str(broken)
@@ -253,9 +253,8 @@ def test_an_error_after_the_finish_is_an_error(colour: Colour, serve: Serve) -> 
 @pytest.mark.parametrize(
     "target", [MODEL, Deployment("d"), Gateway("m", project_id="p")], ids=lambda t: type(t).__name__
 )
-@pytest.mark.parametrize("make", [chat_stream, chat_frames])
-def test_of_several_choices_each_must_finish(colour: Colour, serve: Serve, target: Any, make: Any) -> None:
-    call = make(target, ChatRequest(messages=[*SAID], n=2))
+def test_of_several_choices_each_must_finish(colour: Colour, serve: Serve, target: Any) -> None:
+    call = chat_stream(target, ChatRequest(messages=[*SAID], n=2))
     one, other = piece("", "stop", index=0), piece("", "stop", index=1)
     both = {"id": "1", "choices": [*one["choices"], *other["choices"]]}
     for sent, whole in (

@@ -12,7 +12,8 @@ import pytest
 from tests.core.streamed import check, counter, delta
 from wx_integrations.core.sse import DONE, Decoder
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, CallDelta, new_call_id, whole_calls
-from wx_integrations.core.wire.chat import Chunk, Completion, ToolCallDelta
+from wx_integrations.core.wire.chat import Completion
+from wx_integrations.core.wire.frames import FunctionDelta, ToolCallDelta, chunk_reader
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "tool_streams"
 
@@ -42,11 +43,12 @@ def replay(name: str) -> tuple[list[CallDelta], list[AssembledCall], str, list[s
     for event in [*decoder.feed(data), *decoder.close()]:
         if event.event != "message" or event.data == DONE:
             continue
-        for choice in Chunk.model_validate_json(event.data).choices:
-            assert choice.delta is not None
-            text += choice.delta.content or ""
-            shown += assembler.feed(choice.index, choice.delta.tool_calls or ())
-            reasons += [choice.finish_reason] if choice.finish_reason else []
+        for choice in chunk_reader()(event.data).get("choices", ()):
+            said, reason = choice["delta"], choice.get("finish_reason")
+            assert said is not None
+            text += said.get("content") or ""
+            shown += assembler.feed(choice["index"], said.get("tool_calls") or ())
+            reasons += [reason] if reason else []
     shown += assembler.finish()
     check(shown, assembler)
     return shown, assembler.calls(), text, reasons
@@ -391,7 +393,7 @@ def test_servers_that_send_every_call_as_index_0(case: str) -> None:
     ],
 )
 def test_arguments_of_a_call_that_was_not_streamed(arguments: Any, parsed: Any, text: str) -> None:
-    given = ToolCallDelta.model_validate({"id": "a", "function": {"name": "f", "arguments": arguments}})
+    given = ToolCallDelta(id="a", function=FunctionDelta(name="f", arguments=arguments))
     (call,) = whole_calls([given])
     assert (call.id, call.name, call.parsed, call.arguments) == ("a", "f", parsed, text)
     assert (call.error is None) == (parsed is not None)

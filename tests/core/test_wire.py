@@ -16,8 +16,9 @@ from pydantic import BaseModel, ValidationError
 from wx_integrations.core import wire
 from wx_integrations.core.calls.values import encode
 from wx_integrations.core.wire import chat, shapes, text
-from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion
+from wx_integrations.core.wire.chat import ChatRequest, Completion
 from wx_integrations.core.wire.embeddings import Embeddings, EmbeddingsRequest
+from wx_integrations.core.wire.frames import chunk_reader, notes_of, usage_of
 from wx_integrations.core.wire.rerank import Ranking, RerankRequest
 from wx_integrations.core.wire.tokenization import Tokenization, TokenizationRequest
 
@@ -301,19 +302,19 @@ def test_the_reference_tool_call() -> None:
     assert choice.message is not None
     assert choice.message.content is None
     (call,) = choice.message.tool_calls or []
-    assert call.id == "chatcmpl-tool-ef093f0cbbff4c6a973aa0873f73fc99"
-    assert call.function is not None
-    assert call.function.name == "get_current_weather"
-    assert call.function.arguments == '{\n  "location": "Boston, MA",\n  "unit": "fahrenheit"\n}\n'
+    assert call.get("id") == "chatcmpl-tool-ef093f0cbbff4c6a973aa0873f73fc99"
+    function = call.get("function") or {}
+    assert function.get("name") == "get_current_weather"
+    assert function.get("arguments") == '{\n  "location": "Boston, MA",\n  "unit": "fahrenheit"\n}\n'
 
 
 def test_a_blocked_input() -> None:
-    chunk = Chunk.model_validate_json(answer("chat_blocked"))
-    (choice,) = chunk.choices
-    assert (choice.delta, choice.finish_reason) == (None, None)
-    assert [warning.id for warning in chunk.warnings] == ["UNSUITABLE_INPUT"]
-    assert chunk.moderations["pii"][0]["entity"] == "PhoneNumber"
-    assert chunk.detections["input"][0]["message_index"] == 0
+    chunk = chunk_reader()(answer("chat_blocked"))
+    (choice,) = chunk["choices"]
+    assert (choice.get("delta"), choice.get("finish_reason")) == (None, None)
+    assert [warning.id for warning in notes_of(chunk)] == ["UNSUITABLE_INPUT"]
+    assert chunk["moderations"]["pii"][0]["entity"] == "PhoneNumber"
+    assert chunk["detections"]["input"][0]["message_index"] == 0
 
 
 def test_the_reference_answers_of_the_text_operations() -> None:
@@ -329,15 +330,17 @@ def test_the_reference_answers_of_the_text_operations() -> None:
 
 
 def test_what_the_reference_does_not_know_is_kept() -> None:
-    chunk = Chunk.model_validate_json(
+    body = (
         '{"choices":[{"index":0,"delta":{"content":"a","audio":{"id":"x"}},"logprobs":null}],"system_fingerprint":"f",'
         '"service_tier":null,"cached":false,"usage":{"prompt_tokens":1,"queue_time":0.5}}'
     )
-    assert chunk.model_extra == {"system_fingerprint": "f", "service_tier": None, "cached": False}
-    assert chunk.choices[0].delta is not None
-    assert chunk.choices[0].delta.model_extra == {"audio": {"id": "x"}}
-    assert chunk.usage is not None
-    assert chunk.usage.model_extra == {"queue_time": 0.5}
+    assert chunk_reader()(body.encode()) == json.loads(body)
+    completion = Completion.model_validate_json(body.replace("delta", "message"))
+    assert completion.model_extra == {"system_fingerprint": "f", "service_tier": None, "cached": False}
+    assert completion.choices[0].message is not None
+    assert completion.choices[0].message.model_extra == {"audio": {"id": "x"}}
+    assert completion.usage is not None
+    assert completion.usage.model_extra == {"queue_time": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -355,16 +358,22 @@ def test_what_the_reference_does_not_know_is_kept() -> None:
     ],
 )
 def test_sparse_frames_are_frames(frame: str) -> None:
-    chunk = Chunk.model_validate_json(frame)
-    assert chunk.warnings == []
-    assert len(chunk.choices) <= 1
+    chunk = chunk_reader()(frame.encode())
+    assert chunk == json.loads(frame)
+    assert notes_of(chunk) == []
+    assert usage_of(chunk) is None
 
 
 @pytest.mark.parametrize("arguments", ['"{}"', '{"a":1}', "[1]", "1", "null", "true"])
 def test_arguments_of_any_type_arrive(arguments: str) -> None:
-    delta = chat.ToolCallDelta.model_validate_json(f'{{"index":0,"function":{{"name":"f","arguments":{arguments}}}}}')
-    assert delta.function is not None
-    assert delta.function.arguments == json.loads(arguments)
+    call = f'{{"index":0,"function":{{"name":"f","arguments":{arguments}}}}}'
+    said = f'{{"choices":[{{"message":{{"tool_calls":[{call}]}},"delta":{{"tool_calls":[{call}]}}}}]}}'
+    message = Completion.model_validate_json(said).choices[0].message
+    assert message is not None
+    delta = chunk_reader()(said.encode())["choices"][0]["delta"] or {}
+    for found in (message.tool_calls, delta.get("tool_calls")):
+        function = (found or [{}])[0].get("function") or {}
+        assert function.get("arguments") == json.loads(arguments)
 
 
 @pytest.mark.parametrize(
@@ -375,8 +384,6 @@ def test_arguments_of_any_type_arrive(arguments: str) -> None:
         (Completion, '{"choices":[{"message":{"content":5}}]}', "content"),
         (Completion, '{"choices":[{"index":"0"}]}', "index"),
         (Completion, '{"choices":[],"usage":{"prompt_tokens":"9"}}', "prompt_tokens"),
-        (Chunk, '{"choices":[{"delta":{"tool_calls":[null]}}]}', "tool_calls"),
-        (Chunk, '{"choices":[{"delta":"x"}]}', "delta"),
         (Embeddings, '{"results":[{"embedding":["a"]}]}', "embedding"),
         (Ranking, '{"results":[{"index":0}]}', "score"),
         (Tokenization, '{"result":{}}', "token_count"),
@@ -385,6 +392,35 @@ def test_arguments_of_any_type_arrive(arguments: str) -> None:
 def test_a_field_of_another_type_is_an_error_not_a_guess(model: type[BaseModel], body: str, field: str) -> None:
     with pytest.raises(ValidationError, match=field):
         model.model_validate_json(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ("[]", "dictionary"),
+        ('{"choices":null}', "choices"),
+        ('{"choices":[null]}', "choices.0"),
+        ('{"choices":[{"index":"0"}]}', "index"),
+        ('{"choices":[{"index":true}]}', "index"),
+        ('{"choices":[{"finish_reason":1}]}', "finish_reason"),
+        ('{"choices":[{"logprobs":[]}]}', "logprobs"),
+        ('{"choices":[{"delta":"x"}]}', "delta"),
+        ('{"choices":[{"delta":{"content":5}}]}', "content"),
+        ('{"choices":[{"delta":{"content":["a"]}}]}', "content"),
+        ('{"choices":[{"delta":{"reasoning":{}}}]}', "reasoning"),
+        ('{"choices":[{"delta":{"tool_calls":[null]}}]}', "tool_calls"),
+        ('{"choices":[{"delta":{"tool_calls":[{"index":0.5}]}}]}', "tool_calls.0.index"),
+        ('{"choices":[{"delta":{"tool_calls":[{"function":{"name":1}}]}}]}', "function.name"),
+        ('{"model_id":1}', "model_id"),
+        ('{"usage":{"prompt_tokens":"9"}}', "usage.prompt_tokens"),
+        ('{"usage":7}', "usage"),
+        ('{"system":{"warnings":{}}}', "system.warnings"),
+    ],
+)
+def test_a_field_of_a_frame_of_another_type_is_an_error_not_a_guess(body: str, field: str) -> None:
+    with pytest.raises(ValidationError, match=field) as caught:
+        chunk_reader()(body.encode())
+    assert "input_value" not in str(caught.value)
 
 
 def test_numbers_that_are_none_are_refused() -> None:

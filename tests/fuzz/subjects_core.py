@@ -22,8 +22,9 @@ from wx_integrations.core.ranker import Ranker
 from wx_integrations.core.session import Session
 from wx_integrations.core.toolbox import Toolbox
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
-from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion, Delta, UserMessage
+from wx_integrations.core.wire.chat import ChatRequest, Completion, Delta, Usage, UserMessage, Warning  # noqa: A004
 from wx_integrations.core.wire.embeddings import Embeddings
+from wx_integrations.core.wire.frames import Chunk, model_of, notes_of, usage_of
 from wx_integrations.core.wire.models import ModelSpecsPage
 from wx_integrations.core.wire.rerank import Ranking
 from wx_integrations.core.wire.text import Generation, GenerationRequest
@@ -191,15 +192,14 @@ def _completion(answer: Completion) -> Facts:
         said = choice.message or Delta()
         found = whole_calls(said.tool_calls or (), cut=choice.finish_reason in CUT)
         choices.append({**_said(said), "index": choice.index, "calls": _seen(found), "reason": choice.finish_reason})
-    return {**_about(answer), "choices": choices}
+    return {**_about(answer.model_name, answer.usage, answer.warnings), "choices": choices}
 
 
-def _about(answer: Completion | Chunk) -> Facts:
+def _about(model: str | None, usage: Usage | None, notes: list[Warning]) -> Facts:
     return {
-        "model": answer.model_name,
-        "usage": answer.usage
-        and (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens),
-        "warnings": [(note.id, note.message) for note in answer.warnings],
+        "model": model,
+        "usage": usage and (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens),
+        "warnings": [(note.id, note.message) for note in notes],
     }
 
 
@@ -224,19 +224,20 @@ def _chunks(chunks: list[Chunk]) -> Facts:
     choices: dict[int, Facts] = {}
     assembler = Assembler()
     for chunk in chunks:
-        about = _about(chunk)
+        about = _about(model_of(chunk), usage_of(chunk), notes_of(chunk))
         facts["model"] = facts["model"] or about["model"]
         facts["usage"] = about["usage"] or facts["usage"]
         facts["warnings"] += about["warnings"]
-        for choice in chunk.choices:
+        for choice in chunk.get("choices", ()):
+            index, said = choice.get("index", 0), choice.get("delta") or {}
             whole = choices.setdefault(
-                choice.index, {"index": choice.index, "text": "", "thought": "", "refusal": "", "reason": None}
+                index, {"index": index, "text": "", "thought": "", "refusal": "", "reason": None}
             )
-            said = choice.delta or Delta()
-            for name, text in _said(said).items():
-                whole[name] += text
-            assembler.feed(choice.index, said.tool_calls or ())
-            whole["reason"] = choice.finish_reason or whole["reason"]
+            whole["text"] += said.get("content") or ""
+            whole["thought"] += said.get("reasoning_content") or said.get("reasoning") or ""
+            whole["refusal"] += said.get("refusal") or ""
+            assembler.feed(index, said.get("tool_calls") or ())
+            whole["reason"] = choice.get("finish_reason") or whole["reason"]
     for index, choice_facts in choices.items():
         assembler.finish(index, cut=choice_facts["reason"] in CUT)
         choice_facts["calls"] = _seen(assembler.calls(index))

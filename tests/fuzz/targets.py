@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tests.fuzz.arguments import Called, Said, assembled, whole_call
 from tests.fuzz.frames import decode
@@ -22,7 +22,7 @@ from wx_integrations.core.arguments import ArgumentsReader, MalformedArguments, 
 from wx_integrations.core.jsontext import Balance
 from wx_integrations.core.sse import Decoder, Event, EventTooLarge
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, CallDelta, whole_calls
-from wx_integrations.core.wire.chat import ToolCallDelta
+from wx_integrations.core.wire.frames import FunctionDelta, ToolCallDelta
 
 LIMIT = 64
 
@@ -133,25 +133,27 @@ def _agrees(calls: list[AssembledCall], meant: Any) -> None:
     assert seen == meant, f"not the calls that are there: {meant}"
 
 
+DELTA = TypeAdapter(ToolCallDelta)
+
+
 def _said(delta: ToolCallDelta) -> Said:
-    function = delta.function
+    index, id, function = delta.get("index"), delta.get("id") or "", delta.get("function")
     if function is None:
-        return Said(delta.index, delta.id or "", "", None)
-    return Said(delta.index, delta.id or "", function.name or "", function.arguments)
+        return Said(index, id, "", None)
+    return Said(index, id, function.get("name") or "", function.get("arguments"))
 
 
 def _delta(line: bytes) -> ToolCallDelta | None:
     """Return a line as a delta: JSON of one, or else its first letters as index, id and name before a bar."""
     try:
-        return ToolCallDelta.model_validate_json(line)
+        return DELTA.validate_json(line)
     except (ValidationError, ValueError):
         pass
     head, bar, rest = line.decode("utf-8", "replace").partition("|")
     if not bar:
         return None
-    given = {"index": ord(head[0]) % 4 if head else None, "id": head[1:2] or None}
-    function = {"name": head[2:3] or None, "arguments": rest}
-    return ToolCallDelta.model_validate({**given, "function": function})
+    function = FunctionDelta(name=head[2:3] or None, arguments=rest)
+    return ToolCallDelta(index=ord(head[0]) % 4 if head else None, id=head[1:2] or None, function=function)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {"events": events, "arguments": arguments}

@@ -6,7 +6,7 @@ import itertools
 import json
 import sys
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from tests.langchain.chatting import MODEL, whole
-from wx_integrations.core.wire.chat import Chunk, Completion
+from wx_integrations.core.wire.chat import Completion
+from wx_integrations.core.wire.frames import Chunk
 from wx_integrations.langchain.answers import Reading, to_result
 from wx_integrations.langchain.fold import Fold
 
@@ -41,9 +42,9 @@ def streamed(*deltas: dict[str, Any], finish: str = "stop") -> AIMessageChunk:
     chunks = []
     for delta in deltas:
         frame = {"id": "1", "model_id": MODEL, "choices": [{"index": 0, "delta": delta}]}
-        chunks += list(fold.feed(Chunk.model_validate(frame)))
+        chunks += list(fold.feed(cast(Chunk, frame)))
     end = {"id": "1", "model_id": MODEL, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
-    chunks += [*fold.feed(Chunk.model_validate(end)), *fold.finish()]
+    chunks += [*fold.feed(cast(Chunk, end)), *fold.finish()]
     messages = [chunk.message for chunk in chunks]
     assert all(isinstance(message, AIMessageChunk) for message in messages)
     return whole([message for message in messages if isinstance(message, AIMessageChunk)])
@@ -127,7 +128,7 @@ def test_broken_arguments_can_be_added_up_at_any_moment(what: str, size: int, mo
         function = {"name": "f" if not start else None, "arguments": text[start : start + size]}
         calls = [{"index": 0, "id": "c" if not start else None, "function": function}]
         frame = {"id": "1", "model_id": MODEL, "choices": [{"index": 0, "delta": {"tool_calls": calls}}]}
-        found = [chunk.message for chunk in fold.feed(Chunk.model_validate(frame))]
+        found = [chunk.message for chunk in fold.feed(cast(Chunk, frame))]
         chunks += [message for message in found if isinstance(message, AIMessageChunk)]
     for moment in {len(chunks), len(chunks) // 2, len(chunks) // 7 + 1}:
         before = len(read)

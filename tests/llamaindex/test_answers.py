@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from llama_index.core.base.llms.types import (
@@ -17,8 +17,8 @@ from llama_index.core.base.llms.types import (
 )
 
 from tests.llamaindex.conftest import call, chunk, completion, usage_chunk
-from wx_integrations.core.calls import Frame
-from wx_integrations.core.wire.chat import Chunk, Completion
+from wx_integrations.core.wire.chat import Completion
+from wx_integrations.core.wire.frames import Chunk
 from wx_integrations.core.wire.text import Generation
 from wx_integrations.llamaindex.answers import (
     IN_PROGRESS,
@@ -44,7 +44,7 @@ def raw(response: ChatResponse | CompletionResponse) -> dict[str, Any]:
 
 def folded(frames: list[dict[str, Any]], **options: Any) -> list[ChatResponse]:
     fold = Fold(**options)
-    responses = [fold.feed(Frame(Chunk.model_validate(frame), frame)) for frame in frames]
+    responses = [fold.feed(cast(Chunk, frame)) for frame in frames]
     last = fold.end()
     return [*responses, last] if last is not None else responses
 

@@ -41,7 +41,8 @@ from tests.oracle.witnesses.performing import Calls, Server, error_of, peak
 from wx_integrations import Client, Connection, Embedder, Session
 from wx_integrations.core import calls
 from wx_integrations.core.calls import Deployment, Gateway, Model
-from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion
+from wx_integrations.core.wire.chat import ChatRequest, Completion
+from wx_integrations.core.wire.frames import Chunk, StreamDelta
 from wx_integrations.core.wire.rerank import RerankParameters
 from wx_integrations.core.wire.text import Generation, GenerationParameters, GenerationRequest
 
@@ -55,21 +56,24 @@ def said(answer: Completion) -> Any:
 def called(answer: Completion) -> Any:
     """Return the arguments of the first tool call of a chat answer."""
     message = answer.choices[0].message
-    function = message.tool_calls[0].function if message and message.tool_calls else None
-    return function.arguments if function else None
+    function = message.tool_calls[0].get("function") if message and message.tool_calls else None
+    return function.get("arguments") if function else None
 
 
 def joined(chunks: Iterable[Chunk]) -> str:
     """Return the text of a stream."""
-    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
-    return "".join(delta.content or "" for delta in deltas if delta)
+    return "".join(delta.get("content") or "" for delta in _deltas(chunks))
 
 
 def arguments(chunks: Iterable[Chunk]) -> str:
     """Return the arguments of the tool call of a stream."""
-    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
-    pieces = [call.function for delta in deltas if delta for call in delta.tool_calls or []]
-    return "".join(piece.arguments or "" for piece in pieces if piece)
+    pieces = [call.get("function") for delta in _deltas(chunks) for call in delta.get("tool_calls") or ()]
+    return "".join(piece.get("arguments") or "" for piece in pieces if piece)
+
+
+def _deltas(chunks: Iterable[Chunk]) -> list[StreamDelta]:
+    found = [choices[0].get("delta") for chunk in chunks if (choices := chunk.get("choices"))]
+    return [delta for delta in found if delta]
 
 
 def text_of(answer: Generation) -> str:

@@ -16,7 +16,6 @@ from wx_integrations.core.wire.chat import (
     AssistantMessage,
     ChatParameters,
     ChatRequest,
-    Delta,
     Function,
     FunctionCall,
     Message,
@@ -26,6 +25,7 @@ from wx_integrations.core.wire.chat import (
     ToolMessage,
     UserMessage,
 )
+from wx_integrations.core.wire.frames import StreamDelta
 
 MOST_ROUNDS = 10
 """Answers within one turn; each but the last calls tools."""
@@ -125,15 +125,15 @@ class Conversation:
         cut = False
         with closing(self.client.stream(calls.chat_stream(self.target, request))) as chunks:
             for chunk in chunks:
-                for choice in chunk.choices:
-                    delta = choice.delta or Delta()
-                    if thought := delta.reasoning_content or delta.reasoning:
+                for choice in chunk.get("choices", ()):
+                    delta = choice.get("delta") or StreamDelta()
+                    if thought := delta.get("reasoning_content") or delta.get("reasoning"):
                         yield Thought(thought)
-                    if delta.content:
-                        text.append(delta.content)
-                        yield Said(delta.content)
-                    assembler.feed(0, delta.tool_calls or ())
-                    cut = cut or choice.finish_reason == "length"
+                    if said := delta.get("content"):
+                        text.append(said)
+                        yield Said(said)
+                    assembler.feed(0, delta.get("tool_calls") or ())
+                    cut = cut or choice.get("finish_reason") == "length"
         assembler.finish(cut=cut)
         called = [_as_call(call) for call in assembler.calls()]
         return AssistantMessage(content="".join(text) or (None if called else ""), tool_calls=called or None)

@@ -9,6 +9,7 @@ import copy
 import re
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -236,8 +237,8 @@ def trace_of(response: httpx.Response) -> str | None:
 
 
 def note_trace(value: Any, trace: str | None) -> None:
-    """Keep the service's trace id with an answer, beside the fields it does not know (`model_extra["trace"]`)."""
-    extra = getattr(value, "model_extra", None)
+    """Keep the service's trace id with an answer, beside the fields it does not know, as "trace"."""
+    extra = _further(value)
     if isinstance(extra, dict) and trace:
         extra.setdefault("trace", trace)
 
@@ -300,7 +301,7 @@ class Reading:
 
     def _all_finished(self, value: Any) -> bool:
         """Whether each of several choices has its finish reason, or the usage came, which is last."""
-        found = {choice.index for choice in value.choices if choice.finish_reason}
+        found = {choice.get("index", 0) for choice in value.get("choices", ()) if choice.get("finish_reason")}
         self.finished |= found
         return not found or len(self.finished) >= self.call.choices
 
@@ -380,14 +381,18 @@ def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:
     return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 
 
+def _further(value: Any) -> Any:
+    """Return what a value holds besides the fields it knows: of data everything, of other things than shapes None."""
+    return value if isinstance(value, dict) else getattr(value, "model_extra", None)
+
+
 def _is_error(value: Any) -> bool:
     """Whether a lenient shape took an error body in."""
-    if getattr(value, "choices", None):  # nearly every frame of a stream
-        return False
-    extra = getattr(value, "model_extra", None)
+    extra = _further(value)
     if not extra or not (extra.get("errors") or extra.get("error")):
         return False
-    return not any(getattr(value, name, None) for name in ("choices", "results", "resources", "result"))
+    found = extra.get if extra is value else partial(getattr, value)
+    return not any(found(name, None) for name in ("choices", "results", "resources", "result"))
 
 
 def _fault(value: Any) -> str | None:

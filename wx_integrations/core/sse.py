@@ -14,6 +14,7 @@ watsonx.ai streams need it:
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from pydantic_core import from_json
@@ -27,6 +28,9 @@ DONE: Final = b"[DONE]"
 _BOM: Final = b"\xef\xbb\xbf"
 _LF: Final = 0x0A
 _CR: Final = 0x0D
+
+_USUAL: Final = re.compile(rb"(?:id: ([^\0\n]*)\n)?(?:event: message\n)?data: (.+)\n\n").fullmatch
+"""One whole event as watsonx.ai mostly sends them; if no CR is in it, it says what the general case says."""
 
 
 class Event(NamedTuple):
@@ -67,7 +71,18 @@ class Decoder:
         max_event_size: bytes that the data lines of one event, or any one line, may have.
     """
 
-    __slots__ = ("_after_cr", "_at_start", "_data", "_id", "_limit", "_line", "_name", "_size", "_too_large")
+    __slots__ = (
+        "_after_cr",
+        "_at_start",
+        "_between",
+        "_data",
+        "_id",
+        "_limit",
+        "_line",
+        "_name",
+        "_size",
+        "_too_large",
+    )
 
     def __init__(self, max_event_size: int = MAX_EVENT_SIZE) -> None:
         self._limit = max_event_size
@@ -77,6 +92,7 @@ class Decoder:
         self._name = "message"
         self._id: str | None = None
         self._at_start = True
+        self._between = False  # known to be between two events
         self._after_cr = False
         self._too_large = False
 
@@ -87,6 +103,13 @@ class Decoder:
             EventTooLarge: the event being received is too large. Events before
                 it are returned first; the next call raises.
         """
+        if self._between:
+            if len(data) <= self._limit and b"\r" not in data and (usual := _USUAL(data)) is not None:
+                id, value = usual.groups()
+                if id is not None:
+                    self._id = id.decode("utf-8", "replace")
+                return [Event("message", value, self._id)]
+            self._between = False
         if self._too_large:
             self._check_size()
         if self._at_start:
@@ -111,6 +134,7 @@ class Decoder:
             self._line += rest
             if len(self._line) > self._limit:
                 self._too_large = True
+        self._between = not (rest or self._after_cr or self._data or self._name != "message" or self._too_large)
         if self._too_large and not events:
             self._check_size()
         return events
@@ -127,6 +151,7 @@ class Decoder:
         Raises:
             EventTooLarge: as `feed`.
         """
+        self._between = False
         self._check_size()
         line = bytes(self._line)
         self._line.clear()
@@ -159,31 +184,21 @@ class Decoder:
             elif len(line) > limit:
                 self._too_large = True
                 break
-            elif line.startswith(b"data: "):  # the usual line first: it says the same as the general case
-                if not self._add(line, line[6:]):
-                    break
-            elif line != b"event: message":
+            else:
                 field, _, value = line.partition(b":")
                 if value[:1] == b" ":
                     value = value[1:]
                 if field == b"data":
-                    if not self._add(line, value):
+                    self._size += len(line)
+                    if self._size > limit:
+                        self._too_large = True
                         break
+                    values.append(value)
                 elif field == b"event":
                     self._name = value.decode("utf-8", "replace") or "message"
                 elif field == b"id" and b"\0" not in value:
                     self._id = value.decode("utf-8", "replace")
-            else:
-                self._name = "message"
         return events
-
-    def _add(self, line: bytes, value: bytes) -> bool:
-        """Add a data line to the event being received; False when that makes it too large."""
-        self._size += len(line)
-        self._too_large = self._size > self._limit
-        if not self._too_large:
-            self._data.append(value)
-        return not self._too_large
 
     def _check_size(self) -> None:
         if self._too_large:

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from wx_integrations.core.arguments import ArgumentsReader, MalformedArguments, parse_arguments
 from wx_integrations.core.jsontext import Balance
 from wx_integrations.core.toolchoice import ToolSelection, select_tool
-from wx_integrations.core.wire.chat import ToolCallDelta
+from wx_integrations.core.wire.frames import ToolCallDelta
 
 __all__ = [
     "AssembledCall",
@@ -108,7 +108,7 @@ class Assembler:
                 continue
             if choice not in self._choices:
                 self._choices[choice] = _Choice(choice, self._new_id)
-            piece = self._choices[choice].call_for(delta.index, id, name).take(id, name, text)
+            piece = self._choices[choice].call_for(delta.get("index"), id, name).take(id, name, text)
             if piece is not None:
                 shown.append(piece)
         return shown
@@ -157,13 +157,13 @@ def whole_calls(
 
 def _said(delta: ToolCallDelta) -> tuple[str, str, str]:
     """Return id, name and arguments as texts, empty when absent."""
-    function = delta.function
+    id, function = delta.get("id") or "", delta.get("function")
     if function is None:
-        return delta.id or "", "", ""
-    arguments = function.arguments
+        return id, "", ""
+    arguments = function.get("arguments")
     if not isinstance(arguments, str):
         arguments = "" if arguments is None else to_json(arguments).decode()
-    return delta.id or "", function.name or "", arguments
+    return id, function.get("name") or "", arguments
 
 
 class _Call:

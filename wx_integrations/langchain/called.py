@@ -10,7 +10,7 @@ from langchain_core.messages.tool import ToolCall, invalid_tool_call, tool_call
 
 from wx_integrations.core.inline import WrittenCall
 from wx_integrations.core.toolcalls import AssembledCall, whole_calls
-from wx_integrations.core.wire.chat import FunctionDelta, ToolCallDelta
+from wx_integrations.core.wire.frames import FunctionDelta, ToolCallDelta
 
 
 def calls_of(

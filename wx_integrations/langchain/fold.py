@@ -12,14 +12,24 @@ from langchain_core.outputs import ChatGenerationChunk
 from wx_integrations.core.errors import StreamBroken
 from wx_integrations.core.inline import ThoughtSplitter, WrittenCall, WrittenCalls
 from wx_integrations.core.toolcalls import Assembler, CallDelta
-from wx_integrations.core.wire.chat import Chunk, Delta, Usage
+from wx_integrations.core.wire.chat import Usage
 from wx_integrations.core.wire.chat import Warning as WireWarning
+from wx_integrations.core.wire.frames import Chunk, StreamDelta, model_of, notes_of, usage_of
 from wx_integrations.langchain.answers import Reading
 from wx_integrations.langchain.called import as_delta
-from wx_integrations.langchain.metadata import PROVIDER, facts, is_blocked, normal_reason, usage_metadata, was_cut
+from wx_integrations.langchain.metadata import (
+    PROVIDER,
+    chunk_facts,
+    is_blocked,
+    normal_reason,
+    usage_metadata,
+    was_cut,
+)
 from wx_integrations.langchain.pieces import Pieces
 
 _SOURCE = {"model_provider": PROVIDER}
+_REMARKS = ("system", "moderations", "detections")
+_ABOUT = frozenset((*_REMARKS, "usage"))
 
 
 class Fold:
@@ -58,38 +68,39 @@ class Fold:
         Raises:
             StreamBroken: the stream holds several answers.
         """
-        if self._source is None and frame.model_name:
-            self._source = {**_SOURCE, "model_name": frame.model_name}
-        if frame.usage is not None:
-            self._usage = frame.usage  # some models count up in every frame: the last one is right
-        if frame.system is not None:
-            self._notes += frame.warnings
-        if not self._facts or frame.moderations is not None or frame.detections is not None or frame.system is not None:
+        if self._source is None and (model := model_of(frame)):
+            self._source = {**_SOURCE, "model_name": model}
+        if not self._facts or not frame.keys().isdisjoint(_ABOUT):
             self._note(frame)
         shown: list[ChatGenerationChunk] = []
-        for choice in frame.choices:
+        for choice in frame.get("choices", ()):
+            index = choice.get("index", 0)
             if self._index is None:
-                self._index = choice.index
-            elif choice.index != self._index:  # LangChain adds up all chunks of a stream
+                self._index = index
+            elif index != self._index:  # LangChain adds up all chunks of a stream
                 raise StreamBroken("one answer was asked for, but there are several in the stream")
-            if choice.finish_reason:
-                self._reason = choice.finish_reason
-            if choice.logprobs is not None:
-                self._logprobs = _joined(self._logprobs, choice.logprobs)
-            if choice.delta is not None:
-                self._show(choice.index, choice.delta, shown)
+            if reason := choice.get("finish_reason"):
+                self._reason = reason
+            if (logprobs := choice.get("logprobs")) is not None:
+                self._logprobs = _joined(self._logprobs, logprobs)
+            if delta := choice.get("delta"):
+                self._show(index, delta, shown)
         return shown
 
     def _note(self, frame: Chunk) -> None:
-        for name, value in facts(frame).items():
+        self._usage = usage_of(frame) or self._usage  # some models count up in every frame: the last one is right
+        self._notes += notes_of(frame)
+        if self._facts and all(frame.get(name) is None for name in _REMARKS):
+            return
+        for name, value in chunk_facts(frame).items():
             if name in ("moderations", "detections", "warnings") and name in self._facts:
                 value = _both(self._facts[name], value)
             self._facts[name] = value
 
-    def _show(self, choice: int, delta: Delta, shown: list[ChatGenerationChunk]) -> None:
+    def _show(self, choice: int, delta: StreamDelta, shown: list[ChatGenerationChunk]) -> None:
         """Add what a delta shows to what its frame shows."""
-        text = delta.content
-        thought = delta.reasoning_content or delta.reasoning
+        text = delta.get("content")
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
         if text and self._thoughts is not None:
             inline, text = self._thoughts.feed(text)
             thought = (thought or "") + inline
@@ -100,13 +111,13 @@ class Fold:
             shown += self._recovered(choice, found)
         if thought:
             shown.append(self._chunk("", {"reasoning_content": thought}))
-        if delta.refusal:
-            shown.append(self._chunk("", {"refusal": delta.refusal}))
+        if refusal := delta.get("refusal"):
+            shown.append(self._chunk("", {"refusal": refusal}))
         if text:
             self._said = True
             shown.append(self._chunk(text))
-        if delta.tool_calls:
-            shown += self._called(self._calls.feed(choice, delta.tool_calls))
+        if calls := delta.get("tool_calls"):
+            shown += self._called(self._calls.feed(choice, calls))
 
     def _called(self, deltas: Sequence[CallDelta]) -> Iterator[ChatGenerationChunk]:
         wanted = [delta for delta in deltas if not (self._reading.first_call_only and delta.index > 0)]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
-from wx_integrations.core.wire.chat import Chunk, Completion, Usage
+from wx_integrations.core.wire.chat import Completion, Usage
 from wx_integrations.core.wire.chat import Warning as WireWarning
+from wx_integrations.core.wire.frames import Chunk, model_of, notes_of
 
 PROVIDER = "watsonx"
 """`response_metadata["model_provider"]` of our answers; our block translator is registered under it."""
@@ -79,21 +80,26 @@ def _counts(details: Mapping[str, Any] | None, names: Mapping[str, str]) -> dict
     }
 
 
-def facts(answer: Completion | Chunk) -> dict[str, Any]:
+_KNOWN = ("id", "created", "model_version", "moderations", "detections")
+_FURTHER = ("system_fingerprint", "service_tier", "trace")
+
+
+def facts(answer: Completion) -> dict[str, Any]:
     """Return what the top level of an answer says, without empty entries."""
     extra = answer.model_extra or {}
-    found = {
-        "model_name": answer.model_name,
-        "id": answer.id,
-        "created": answer.created,
-        "model_version": answer.model_version,
-        "system_fingerprint": extra.get("system_fingerprint"),
-        "service_tier": extra.get("service_tier"),
-        "trace": extra.get("trace"),
-        "moderations": answer.moderations,
-        "detections": answer.detections,
-    }
-    if notes := answer.warnings:
+    known = {name: getattr(answer, name) for name in _KNOWN}
+    return _found(answer.model_name, {**known, **{name: extra.get(name) for name in _FURTHER}}, answer.warnings)
+
+
+def chunk_facts(chunk: Chunk) -> dict[str, Any]:
+    """Return what the top level of a frame says, without empty entries."""
+    found = {name: chunk.get(name) for name in (*_KNOWN, *_FURTHER)}
+    return _found(model_of(chunk), found, notes_of(chunk))
+
+
+def _found(model: str | None, found: dict[str, Any], notes: Sequence[WireWarning]) -> dict[str, Any]:
+    found = {"model_name": model, **found}
+    if notes:
         found["warnings"] = [note.model_dump(exclude_none=True) for note in notes]
     return {name: value for name, value in found.items() if value is not None}
 

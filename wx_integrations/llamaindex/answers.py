@@ -9,7 +9,7 @@ answer is whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -24,11 +24,12 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from wx_integrations.core.calls import Frame, ends_chat
+from wx_integrations.core.calls import ends_chat
 from wx_integrations.core.errors import StreamBroken, UnexpectedResponse
 from wx_integrations.core.inline import THINK, ThoughtSplitter
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
-from wx_integrations.core.wire.chat import Chunk, Completion, Delta, StreamChoice, SystemDetails, Usage
+from wx_integrations.core.wire.chat import Completion, Delta, SystemDetails, Usage, Warning  # noqa: A004
+from wx_integrations.core.wire.frames import Chunk, StreamChoice, StreamDelta, model_of, notes_of, usage_of
 from wx_integrations.core.wire.shapes import Received
 from wx_integrations.llamaindex.logprobs import of_chat
 
@@ -70,7 +71,9 @@ def from_completion(completion: Completion, *, single_call: bool = False) -> Cha
     )
 
 
-_NOTHING = Delta()
+_ABOUT = frozenset(("usage", "system", "moderations", "detections"))
+_NOTHING = StreamDelta()
+_UNTOLD = StreamChoice()
 
 
 class Fold:
@@ -98,54 +101,58 @@ class Fold:
         self._called = False
         self._last: ChatResponse | None = None
 
-    def feed(self, frame: Frame) -> ChatResponse:
+    def feed(self, frame: Chunk) -> ChatResponse:
         """Take the next frame and return the answer so far.
 
         Raises:
             StreamBroken: the frame holds a choice twice.
         """
-        chunk = frame.chunk
-        if chunk.usage is not None:
-            self._usage = chunk.usage
+        if not frame.keys().isdisjoint(_ABOUT):
+            self._note(frame)
         if self._model is None:
-            self._model = chunk.model_name
-        if chunk.system is not None:
-            self._warnings = self._warnings + warnings_of(chunk.system)
-        if not self._explained:
-            self._explained = _explains(chunk)
-        choice = self._told(chunk)
-        said = choice.delta if choice is not None and choice.delta is not None else _NOTHING
-        text, thought = said.content or "", thoughts(said)
+            self._model = model_of(frame)
+        choice = self._told(frame)
+        said = choice.get("delta") or _NOTHING
+        text, thought = said.get("content") or "", said.get("reasoning_content") or said.get("reasoning") or ""
         if text and not self._splitter.passes:
             written, text = self._splitter.feed(text)
             thought += written
-        if said.refusal:
-            self._refusal += said.refusal
-        if said.tool_calls:
-            self._assembler.feed(0, said.tool_calls)
+        if refusal := said.get("refusal"):
+            self._refusal += refusal
+        if calls := said.get("tool_calls"):
+            self._assembler.feed(0, calls)
             self._called = True
-        if choice is not None and choice.logprobs:
-            self._logprobs = self._logprobs + (of_chat(choice.logprobs) or [])
-        if choice is not None and choice.finish_reason:
-            self._finish_reason = choice.finish_reason
-            self._assembler.finish(0, cut=choice.finish_reason in CUT)
-        if (chunk.usage is not None or self._finish_reason) and ends_chat(chunk):
+        if logprobs := choice.get("logprobs"):
+            self._logprobs = self._logprobs + (of_chat(logprobs) or [])
+        if reason := choice.get("finish_reason"):
+            self._finish_reason = reason
+            self._assembler.finish(0, cut=reason in CUT)
+        if (self._usage is not None or self._finish_reason) and ends_chat(frame):
             self._whole = True
             written, held_back = self._splitter.finish()
             thought, text = thought + written, text + held_back
-        return self._respond(text, thought, frame.raw)
+        return self._respond(text, thought, frame)
 
-    def _told(self, chunk: Chunk) -> StreamChoice | None:
+    def _note(self, frame: Chunk) -> None:
+        """Take what a frame says about the answer."""
+        self._usage = usage_of(frame) or self._usage
+        notes = notes_of(frame)
+        self._warnings = self._warnings + _noted(notes)
+        self._explained = self._explained or bool(frame.get("moderations") or frame.get("detections") or notes)
+
+    def _told(self, frame: Chunk) -> StreamChoice:
         """Return a frame's part of the choice that is told: the first choice of the first frame that has any."""
+        choices = frame.get("choices", ())
         found = None
-        for choice in chunk.choices:
+        for choice in choices:
+            index = choice.get("index", 0)
             if self._index is None:
-                self._index = min(choice.index for choice in chunk.choices)
-            if choice.index == self._index:
+                self._index = min(choice.get("index", 0) for choice in choices)
+            if index == self._index:
                 if found is not None:
                     raise StreamBroken("a frame holds the same choice twice")
                 found = choice
-        return found
+        return found or _UNTOLD
 
     def end(self) -> ChatResponse | None:
         """Return a last response if the stream ended before the last one could be whole.
@@ -235,7 +242,7 @@ def _message(text: str, thought: str, calls: Sequence[AssembledCall], *, refusal
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=kwargs)
 
 
-def _explains(answer: Completion | Chunk) -> bool:
+def _explains(answer: Completion) -> bool:
     """Whether an answer without a message says why: a moderation, or a warning."""
     return bool(answer.moderations or answer.detections or answer.warnings)
 
@@ -260,8 +267,11 @@ def facts_of(
 
 def warnings_of(system: SystemDetails | None) -> list[dict[str, Any]]:
     """Return the service's notes about the request."""
-    given = (system and system.warnings) or []
-    return [warning.model_dump(mode="json", exclude_unset=True) for warning in given]
+    return _noted((system and system.warnings) or ())
+
+
+def _noted(notes: Iterable[Warning]) -> list[dict[str, Any]]:
+    return [note.model_dump(mode="json", exclude_unset=True) for note in notes]
 
 
 def raw_of(answer: Received, usage: Usage | None = None) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Endpoints(Base):
         target, said = self._conversation(history, media.read(media.unread(history)), kwargs)
         fold = answers.Fold(single_call=said.single_call)
         client = self.session_with(kwargs).client
-        return self._stream(client, calls.chat_frames(target, said.request), target, fold)
+        return self._stream(client, calls.chat_stream(target, said.request), target, fold)
 
     async def _astream_chat(
         self, history: Sequence[ChatMessage], kwargs: Mapping[str, Any]
@@ -78,7 +78,7 @@ class Endpoints(Base):
         target, said = self._conversation(history, await _read(history), kwargs)
         fold = answers.Fold(single_call=said.single_call)
         client = self.session_with(kwargs).async_client
-        return self._astream(client, calls.chat_frames(target, said.request), target, fold)
+        return self._astream(client, calls.chat_stream(target, said.request), target, fold)
 
     def _conversation(
         self, history: Sequence[ChatMessage], contents: media.Contents, kwargs: Mapping[str, Any]

@@ -13,7 +13,7 @@ from wx_integrations.core.calls.values import Call, Host, StreamCall
 
 if TYPE_CHECKING:
     from wx_integrations.core.calls.agent_tools import get_tool, list_tools, run_tool
-    from wx_integrations.core.calls.chats import Frame, chat, chat_frames, chat_stream, ends_chat
+    from wx_integrations.core.calls.chats import chat, chat_stream, ends_chat
     from wx_integrations.core.calls.texts import (
         embed,
         ends_generation,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 else:  # for type checkers a name that is not there stays an error
     _TEXTS = ("embed", "ends_generation", "generate", "generate_stream", "model_specs", "rerank", "tokenize")
     _AGENT_TOOLS = ("get_tool", "list_tools", "run_tool")
-    _CHATS = ("Frame", "chat", "chat_frames", "chat_stream", "ends_chat")
+    _CHATS = ("chat", "chat_stream", "ends_chat")
     _HOME = dict.fromkeys(_TEXTS, "texts") | dict.fromkeys(_AGENT_TOOLS, "agent_tools") | dict.fromkeys(_CHATS, "chats")
 
     def __getattr__(name: str) -> Any:
@@ -39,14 +39,12 @@ else:  # for type checkers a name that is not there stays an error
 __all__ = [
     "Call",
     "Deployment",
-    "Frame",
     "Gateway",
     "Host",
     "Model",
     "StreamCall",
     "Target",
     "chat",
-    "chat_frames",
     "chat_stream",
     "embed",
     "ends_chat",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-from pydantic_core import from_json
-
 from wx_integrations.core.calls.targets import Gateway, Target
-from wx_integrations.core.calls.values import Call, StreamCall, encode, reader
-from wx_integrations.core.wire.chat import ChatRequest, Chunk, Completion, StreamChoice
+from wx_integrations.core.calls.values import Call, StreamCall, encode
+from wx_integrations.core.wire.chat import ChatRequest, Completion
+from wx_integrations.core.wire.frames import Chunk, StreamDelta, chunk_reader
 
 
 def chat(target: Target, request: ChatRequest) -> Call[Completion]:
@@ -31,46 +28,12 @@ def chat_stream(target: Target, request: ChatRequest) -> StreamCall[Chunk]:
     return StreamCall(
         path=target.path("text/chat_stream"),
         body=encode(body),
-        parse=reader(Chunk),
+        parse=chunk_reader(),
         is_last=ends_chat,
         versioned=target.versioned,
         headers=target.headers(),
         choices=request.n or 1,
     )
-
-
-class Frame(NamedTuple):
-    """A frame of a chat stream with its JSON as data, for frameworks that show that as well."""
-
-    chunk: Chunk
-    raw: dict[str, Any]
-
-    @property
-    def choices(self) -> list[StreamChoice]:
-        return self.chunk.choices
-
-    @property
-    def model_extra(self) -> dict[str, Any]:
-        return self.raw
-
-
-def chat_frames(target: Target, request: ChatRequest) -> StreamCall[Frame]:
-    """Answer a conversation piece by piece, with each piece's JSON.
-
-    The JSON is read once: to write it again from what was understood costs as
-    much as everything else that is done for a piece.
-    """
-    plain = chat_stream(target, request)
-    validate = Chunk.__pydantic_validator__.validate_python
-
-    def read(data: bytes) -> Frame:
-        raw = from_json(data)
-        return Frame(validate(raw), raw)
-
-    def is_last(frame: Frame) -> bool:
-        return ends_chat(frame.chunk)
-
-    return StreamCall(plain.path, read, is_last, plain.body, plain.versioned, plain.headers, plain.choices)
 
 
 def ends_chat(chunk: Chunk) -> bool:
@@ -79,11 +42,15 @@ def ends_chat(chunk: Chunk) -> bool:
     The gateway's unfinished frames say `finish_reason: ""`, and some models
     never say a reason but send the usage frame.
     """
-    for choice in chunk.choices:
-        if choice.finish_reason:
+    choices = chunk.get("choices", ())
+    for choice in choices:
+        if choice.get("finish_reason"):
             return True
-    return chunk.usage is not None and not any(
-        delta is not None
-        and any((delta.content, delta.tool_calls, delta.reasoning_content, delta.reasoning, delta.refusal, delta.role))
-        for delta in (choice.delta for choice in chunk.choices)
-    )
+    return chunk.get("usage") is not None and not any(_says(choice.get("delta")) for choice in choices)
+
+
+def _says(delta: StreamDelta | None) -> bool:
+    return delta is not None and any(map(delta.get, _SAID))
+
+
+_SAID = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "role")

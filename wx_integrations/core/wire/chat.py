@@ -1,4 +1,4 @@
-"""Chat: messages, the request, the completion and its stream.
+"""Chat: messages, the request and the completion; `frames` has its stream.
 
 Source: watsonx.ai API reference, "Text chat", "Text chat stream" and the
 deployment twins; fields newer than the page come from the official SDKs.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from wx_integrations.core.wire.frames import ToolCallDelta
 from wx_integrations.core.wire.late import Late
 from wx_integrations.core.wire.shapes import Received, Sent
 from wx_integrations.core.wire.shared import Crypto as Crypto
@@ -222,24 +223,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 # --------------------------------------------------------------------------- answer
 
 
-class FunctionDelta(Received):
-    """A piece of a function call; `arguments` is text, but some models send the object itself, or anything else."""
-
-    name: str | None = None
-    arguments: Any = None
-
-
-class ToolCallDelta(Received):
-    """A call, or a piece of one in a stream, as it arrived; not yet normalised."""
-
-    index: int | None = None
-    id: str | None = None
-    type: str | None = None
-    function: FunctionDelta | None = None
-
-
 class Delta(Received):
-    """What one choice says: a whole message, or the next piece of it in a stream."""
+    """What one choice says."""
 
     role: str | None = None
     content: str | None = None
@@ -256,14 +241,10 @@ class Choice(Received):
     logprobs: dict[str, Any] | None = None
 
 
-class StreamChoice(Received):
-    index: int = 0
-    delta: Delta | None = None
-    finish_reason: str | None = None
-    logprobs: dict[str, Any] | None = None
+class Completion(Received):
+    """A whole chat answer."""
 
-
-class _Answer(Received):
+    choices: list[Choice]
     id: str | None = None
     model_id: str | None = None
     model: str | None = None
@@ -283,15 +264,3 @@ class _Answer(Received):
     @property
     def warnings(self) -> list[Warning]:
         return (self.system and self.system.warnings) or []
-
-
-class Completion(_Answer):
-    """A whole chat answer."""
-
-    choices: list[Choice]
-
-
-class Chunk(_Answer):
-    """One frame of a chat stream; the first and last often carry no text."""
-
-    choices: list[StreamChoice] = []
