@@ -66,14 +66,14 @@ from wx_integrations.core.wire.chat import ChatRequest, UserMessage"""
 
     def stream(self) -> Iterator[str]:
         for chunk in self.session.client.stream(self.names["calls"].chat_stream(self.target, self.request())):
-            if chunk.choices:
-                yield chunk.choices[0].delta.content
+            if chunk["choices"]:
+                yield chunk["choices"][0]["delta"]["content"]
 
     async def astream(self) -> AsyncIterator[str]:
         call = self.names["calls"].chat_stream(self.target, self.request())
         async for chunk in self.session.async_client.stream(call):
-            if chunk.choices:
-                yield chunk.choices[0].delta.content
+            if chunk["choices"]:
+                yield chunk["choices"][0]["delta"]["content"]
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         vectors: list[list[float]] = (

@@ -106,7 +106,7 @@ def test_failures_show_none(
     for secret in sent_tokens(server):
         assert [name for name, text in told.items() if secret in text] == []
         assert [text for text in records.told if secret in text] == []
-    assert {"httpcore", "httpx"} <= records.names or trouble in ("reset", "cut", "hang")
+    assert "httpcore" in records.names or trouble in ("reset", "cut", "hang")
 
 
 def test_no_connection_shows_none(colour: Colour, records: Records, time: FakeTime) -> None:

@@ -82,7 +82,7 @@ def test_whoever_leaves_closes_the_answer_at_once(serve: Serve, leave: str) -> N
         consume()
     assert server.seen[0].left.wait(10)
     live: Any = session.client._live
-    assert (live.users, busy(pools_of(live.http._transport)[0])) == (0, [])
+    assert (live.users, busy(pools_of(live.http.transport)[0])) == (0, [])
     session.client.close()
 
 
@@ -142,7 +142,7 @@ async def test_whoever_leaves_closes_the_answer_at_once_async(serve: Serve, leav
 
 def pools_here(session: Session) -> list[Any]:
     (live,) = session.async_client._loops.values()
-    return pools_of(live.http._transport)
+    return pools_of(live.http.transport)  # type: ignore[union-attr]  # no proxies, so no httpx client
 
 
 def test_leaving_before_the_answer_has_begun(serve: Serve) -> None:

@@ -8,6 +8,7 @@ import ssl
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.support.server import Script, Server, answer
 from wx_integrations.core import transport
 from wx_integrations.core.calls import model_specs
 from wx_integrations.core.connection import Connection
+from wx_integrations.core.direct import AsyncDirect, Direct
 from wx_integrations.core.errors import ConfigurationError, ConnectionFailed
 from wx_integrations.core.pools import ShardedTransport
 from wx_integrations.core.session import Session
@@ -253,9 +255,11 @@ URLS = [
 ]
 
 
-def route(client: httpx.Client | httpx.AsyncClient, url: str) -> str | None:
+def route(client: httpx.Client | httpx.AsyncClient | Direct | AsyncDirect, url: str) -> str | None:
     """Return the proxy a client sends a URL through, None for none."""
-    found: Any = client._transport_for_url(httpx.URL(url))
+    found: Any = (
+        client.transport if isinstance(client, Direct | AsyncDirect) else client._transport_for_url(httpx.URL(url))
+    )
     while not hasattr(found, "_pool"):
         found = found.inner if hasattr(found, "inner") else found.shards[0]
     proxy = getattr(found._pool, "_proxy_url", None)
@@ -272,9 +276,9 @@ async def test_the_environment_means_what_it_means_to_httpx(
     with httpx.Client(verify=QUICK) as reference:
         expected = [route(reference, url) for url in URLS]
     session = Session(connection)
-    with session.client._build() as client:
+    with closing(session.client._build()) as client:
         assert [route(client, url) for url in URLS] == expected
-    async with session.async_client._build() as aclient:
+    async with aclosing(session.async_client._build()) as aclient:
         assert [route(aclient, url) for url in URLS] == expected
 
 
@@ -296,7 +300,7 @@ def test_exceptions_that_httpx_cannot_read_do_not_stop_the_rest(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://p:1")
     monkeypatch.setenv("NO_PROXY", f"{text},other.com")
-    with Session(Connection(region="us-south", token="t", verify=QUICK)).client._build() as client:
+    with closing(Session(Connection(region="us-south", token="t", verify=QUICK)).client._build()) as client:
         assert route(client, "https://other.com") is None
         assert route(client, "https://third.com") == "p:1"
         if "example.com" in direct or "::1" in direct:

@@ -96,7 +96,7 @@ def test_leaving_a_stream(serve: Start, kind: str, leave: str) -> None:
         consume()
     assert server.seen[0].left.wait(10)
     live: Any = model.client._live
-    assert (live.users, busy(pools_of(live.http._transport)[0])) == (0, [])
+    assert (live.users, busy(pools_of(live.http.transport)[0])) == (0, [])
 
 
 def test_leaving_a_chain(serve: Start) -> None:
@@ -107,7 +107,7 @@ def test_leaving_a_chain(serve: Start) -> None:
     model = runnable.steps[1]
     for _ in runnable.stream(given):
         break
-    (pool,) = pools_of(model.client._live.http._transport)
+    (pool,) = pools_of(model.client._live.http.transport)
     assert (model.client._live.users, busy(pool), open_in(pool)) == (0, [], 1)
 
 
@@ -161,7 +161,7 @@ async def test_leaving_an_asynchronous_stream(serve: Start, kind: str, way: str,
     assert await asyncio.to_thread(server.seen[0].left.wait, 10)
     (live,) = model.async_client._loops.values()
     await until(lambda: live.users == 0)
-    assert [busy(pool) for pool in pools_of(live.http._transport)] == [[]] * 16
+    assert [busy(pool) for pool in pools_of(live.http.transport)] == [[]] * 16  # type: ignore[union-attr]  # no proxies, so no httpx client
     await until(lambda: len(asyncio.all_tasks()) == 1)
 
 

@@ -102,7 +102,7 @@ def test_leaving_a_stream(serve: Start, kind: str, leave: str) -> None:
         consume()
     assert server.seen[0].left.wait(10)
     live: Any = model.client._live
-    assert (live.users, busy(pools_of(live.http._transport)[0])) == (0, [])
+    assert (live.users, busy(pools_of(live.http.transport)[0])) == (0, [])
 
 
 @pytest.mark.parametrize("leave", ["break", "error", "aclosing", "forget", "cancel", "timeout"])
@@ -150,7 +150,7 @@ async def test_leaving_an_asynchronous_stream(serve: Start, kind: str, leave: st
 
 def is_idle(model: WatsonxLLM) -> bool:
     (live,) = model.async_client._loops.values()
-    return live.users == 0 and not any(busy(pool) for pool in pools_of(live.http._transport))
+    return live.users == 0 and not any(busy(pool) for pool in pools_of(live.http.transport))  # type: ignore[union-attr]  # no proxies, so no httpx client
 
 
 @pytest.mark.parametrize("method", ["achat", "acomplete"])
@@ -183,7 +183,7 @@ def test_leaving_a_chat_engine(serve: Start) -> None:
         break
     assert wait_until(lambda: engine.chat_history[-1].content == "abc")
     live: Any = model.client._live
-    (pool,) = pools_of(live.http._transport)
+    (pool,) = pools_of(live.http.transport)
     assert (live.users, busy(pool), open_in(pool)) == (0, [], 1)
 
 

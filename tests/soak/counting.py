@@ -22,7 +22,7 @@ def in_use(session: Session) -> Counter[str]:
     return Counter(
         {
             "users of clients": live.users if live is not None else 0,
-            "connections in use": busy_connections(live.http._transport) if live is not None else 0,
+            "connections in use": busy_connections(live.http.transport) if live is not None else 0,
             "requests in the limiters": limiter._sending + len(limiter._turns) + len(limiter._waiters),
             "bulk leaves": limiter._bulk + sum(lane.in_flight + len(lane.turns) for lane in lanes),
         }
@@ -34,12 +34,12 @@ def in_use_here(session: Session) -> Counter[str]:
     live: Any = session.async_client._loops.get(id(asyncio.get_running_loop()))
     if live is None:
         return Counter()
-    pools = inner(live.http._transport)
+    pools = inner(live.http.transport)
     return Counter(
         {
             "users of clients": live.users,
             "load of the pools": sum(pools.load) if isinstance(pools, ShardedTransport) else 0,
-            "connections in use": busy_connections(live.http._transport),
+            "connections in use": busy_connections(live.http.transport),
         }
     )
 

@@ -103,7 +103,7 @@ def ranked_texts(number: int) -> list[tuple[str, float | None]]:
 
 def text_of(chunk: Any) -> str:
     """Return the text of a frame."""
-    return "".join(choice.delta.content or "" for choice in chunk.choices if choice.delta is not None)
+    return "".join((choice.get("delta") or {}).get("content") or "" for choice in chunk.get("choices", ()))
 
 
 def called(answer: Any) -> list[Any]:

@@ -23,6 +23,7 @@ from wx_integrations.core import auth
 from wx_integrations.core import token_sources as sources
 from wx_integrations.core.calls import Call, StreamCall
 from wx_integrations.core.connection import Connection
+from wx_integrations.core.direct import AsyncDirect, Direct
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.exchange import Plan, Reading, Timeout, unread
 from wx_integrations.core.limiter import Limiter
@@ -115,7 +116,7 @@ if hasattr(os, "register_at_fork"):
 class _Live:
     """An open httpx client and how many use it."""
 
-    def __init__(self, http: httpx.Client, generation: int) -> None:
+    def __init__(self, http: httpx.Client | Direct, generation: int) -> None:
         self.http = http
         self.generation = generation
         self.users = 0
@@ -297,7 +298,7 @@ class Client(_Common):
         finally:
             self._leave(live)
 
-    def _send(self, http: httpx.Client, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+    def _send(self, http: httpx.Client | Direct, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
         try:
             return http.send(request, auth=self._shared.auth, stream=stream)
         except httpx.HTTPError as error:
@@ -325,18 +326,19 @@ class Client(_Common):
         if last:
             live.http.close()
 
-    def _build(self) -> httpx.Client:
+    def _build(self) -> httpx.Client | Direct:
         connection, waiting, limiter = self.connection, self._shared.waiting, self._shared.limiter
         if connection.httpx_client is not None:
             own = Turnstile(BorrowedTransport(connection.httpx_client), limiter, waiting)
-            return httpx.Client(transport=RetryTransport(own, waiting), trust_env=False)
+            return Direct(RetryTransport(own, waiting))
         context, limits = self._shared.context, connection.limits or DEFAULT_LIMITS
 
         def make(proxy: str | None) -> httpx.BaseTransport:
             turnstile = Turnstile(sync_transport(context, limits, proxy), limiter, waiting)
             return RetryTransport(turnstile, waiting)
 
-        return httpx.Client(transport=make(None), mounts=build_mounts(connection.proxies, make), trust_env=False)
+        mounts = build_mounts(connection.proxies, make)
+        return httpx.Client(transport=make(None), mounts=mounts, trust_env=False) if mounts else Direct(make(None))
 
     def close(self) -> None:
         """Close the connections, those in use as soon as they are not; the next call opens new ones."""
@@ -466,7 +468,9 @@ class AsyncClient(_Common):
         finally:
             await self._leave(live)
 
-    async def _send(self, http: httpx.AsyncClient, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+    async def _send(
+        self, http: httpx.AsyncClient | AsyncDirect, request: httpx.Request, *, stream: bool = False
+    ) -> httpx.Response:
         try:
             return await http.send(request, auth=self._shared.auth, stream=stream)
         except httpx.HTTPError as error:
@@ -494,18 +498,21 @@ class AsyncClient(_Common):
         if live.retired and not live.users:
             await live.keeper.aclose()
 
-    def _build(self) -> httpx.AsyncClient:
+    def _build(self) -> httpx.AsyncClient | AsyncDirect:
         connection, waiting, limiter = self.connection, self._shared.waiting, self._shared.limiter
         if connection.async_httpx_client is not None:
             own = AsyncTurnstile(AsyncBorrowedTransport(connection.async_httpx_client), limiter, waiting)
-            return httpx.AsyncClient(transport=AsyncRetryTransport(own, waiting), trust_env=False)
+            return AsyncDirect(AsyncRetryTransport(own, waiting))
         context, limits = self._shared.context, connection.limits or DEFAULT_LIMITS
 
         def make(proxy: str | None) -> httpx.AsyncBaseTransport:
             turnstile = AsyncTurnstile(async_transport(context, limits, proxy), limiter, waiting)
             return AsyncRetryTransport(turnstile, waiting)
 
-        return httpx.AsyncClient(transport=make(None), mounts=build_mounts(connection.proxies, make), trust_env=False)
+        mounts = build_mounts(connection.proxies, make)
+        if not mounts:
+            return AsyncDirect(make(None))
+        return httpx.AsyncClient(transport=make(None), mounts=mounts, trust_env=False)
 
     async def aclose(self) -> None:
         """Close the running loop's connections, those in use as soon as they are not; the next call opens new ones."""
@@ -529,7 +536,7 @@ class _LiveInLoop:
     shuts down closes its async generators, and so the client, in time.
     """
 
-    def __init__(self, http: httpx.AsyncClient, loop: asyncio.AbstractEventLoop, generation: int) -> None:
+    def __init__(self, http: httpx.AsyncClient | AsyncDirect, loop: asyncio.AbstractEventLoop, generation: int) -> None:
         self.http = http
         self.loop = weakref.ref(loop)
         self.generation = generation
@@ -545,7 +552,7 @@ class _LiveInLoop:
         return loop is None or loop.is_closed() or self.generation != generation or self.http.is_closed
 
 
-async def _keep(http: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+async def _keep(http: httpx.AsyncClient | AsyncDirect) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
