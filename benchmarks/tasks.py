@@ -62,11 +62,14 @@ class Task:
     def contenders(self, only: frozenset[str]) -> list[str]:
         """Return who can do it, among those asked for and their floors."""
         needs = self.needs or self.loop
-        able = [name for name, kind in CONTENDERS.items() if hasattr(kind, needs) and name not in self.without]
+        willing = [name for name, kind in CONTENDERS.items() if not kind.tasks or self.name in kind.tasks]
+        able = [name for name in willing if hasattr(CONTENDERS[name], needs) and name not in self.without]
         if not only:
             return able
         asked = {name for name in able if name in only or CONTENDERS[name].kind in only}
-        asked |= {CONTENDERS[name].floor for name in asked} | {"raw"}
+        floors = {CONTENDERS[name].floor for name in asked}
+        asked |= {name for name in able if CONTENDERS[name].kind == "together" and CONTENDERS[name].floor in floors}
+        asked |= floors | {"raw"}
         return [name for name in able if name in asked]
 
 

@@ -89,6 +89,8 @@ def test_contenders_have_environments_and_floors() -> None:
 
 
 def test_asking_for_some_contenders_brings_what_they_are_compared_with() -> None:
-    assert TASKS["chat"].contenders(frozenset({"ours-langchain"})) == ["raw", "langchain-noop", "ours-langchain"]
+    asked = frozenset({"ours-langchain"})
+    assert TASKS["chat"].contenders(asked) == ["raw", "langchain-noop", "langchain-httpx", "ours-langchain"]
+    assert TASKS["batch"].contenders(asked) == ["raw", "ours-langchain"]
     kinds = {CONTENDERS[name].kind for name in TASKS["chat"].contenders(frozenset({"incumbent"}))}
-    assert kinds == {"raw", "floor", "incumbent"}
+    assert kinds == {"raw", "floor", "together", "incumbent"}

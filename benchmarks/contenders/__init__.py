@@ -1,7 +1,7 @@
 """The contenders, in the order of the tables."""
 
 from benchmarks.contenders.contender import Contender
-from benchmarks.contenders.floors import LangChainFloor, LlamaIndexFloor
+from benchmarks.contenders.floors import LangChainFloor, LangChainOverHttpx, LlamaIndexFloor, LlamaIndexOverHttpx
 from benchmarks.contenders.ibm import IbmLangChain, IbmLlamaIndex, IbmSdk
 from benchmarks.contenders.others import LiteLlm, OpenAiLangChain
 from benchmarks.contenders.ours import OursCore, OursLangChain, OursLlamaIndex
@@ -13,6 +13,8 @@ CONTENDERS: dict[str, type[Contender]] = {
         RawHttpx,
         LangChainFloor,
         LlamaIndexFloor,
+        LangChainOverHttpx,
+        LlamaIndexOverHttpx,
         OursCore,
         OursLangChain,
         OursLlamaIndex,

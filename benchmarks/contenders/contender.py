@@ -43,7 +43,7 @@ TOOL = {
 }
 PROJECT = "12ac4cf1-252f-424b-b52d-5cdd9814987f"
 VERSION = "2024-03-14"
-Kind = Literal["raw", "floor", "ours", "incumbent"]
+Kind = Literal["raw", "floor", "together", "ours", "incumbent"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class Contender:
     kind: ClassVar[Kind]
     floor: ClassVar[str] = ""
     """The no-op model of its framework, by name; without one, raw httpx alone is its floor."""
+    tasks: ClassVar[frozenset[str]] = frozenset()
+    """The only tasks it takes part in, by name; all that it has methods for if empty."""
     imports: ClassVar[str] = ""
     """Source: what a program that chats imports."""
     construct: ClassVar[str] = ""

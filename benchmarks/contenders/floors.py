@@ -7,9 +7,9 @@ cost.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
-from benchmarks.contenders.contender import QUESTION, TOOL, Contender
+from benchmarks.contenders.contender import QUESTION, TOOL, Contender, Kind
 from benchmarks.contenders.raw import RawHttpx
 
 
@@ -17,7 +17,7 @@ class LangChainFloor(Contender):
     name = "langchain-noop"
     title = "LangChain's no-op model"
     environment = "langchain"
-    kind = "floor"
+    kind: ClassVar[Kind] = "floor"
     imports = """import httpx
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -56,7 +56,7 @@ class LlamaIndexFloor(Contender):
     name = "llamaindex-noop"
     title = "LlamaIndex's no-op model"
     environment = "llamaindex"
-    kind = "floor"
+    kind: ClassVar[Kind] = "floor"
     imports = """import httpx
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms.function_calling import FunctionCallingLLM"""
@@ -94,3 +94,33 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM"""
 
         vectors: list[list[float]] = NoOpEmbedding(embed_batch_size=1000).get_text_embedding_batch(texts)
         return vectors
+
+
+class LangChainOverHttpx(LangChainFloor):
+    """The two parts of the floor in one process, where each finds the caches full of the other."""
+
+    name = "langchain-httpx"
+    title = "LangChain's no-op model over raw httpx"
+    kind = "together"
+    floor = "langchain-noop"
+    tasks = frozenset({"chat", "stream", "astream", "held"})
+
+    def build(self) -> Any:
+        from benchmarks.noop.langchain import OverHttpx
+
+        return OverHttpx(source=RawHttpx(self.place))
+
+
+class LlamaIndexOverHttpx(LlamaIndexFloor):
+    """The two parts of the floor in one process, where each finds the caches full of the other."""
+
+    name = "llamaindex-httpx"
+    title = "LlamaIndex's no-op model over raw httpx"
+    kind = "together"
+    floor = "llamaindex-noop"
+    tasks = frozenset({"chat", "stream", "astream", "held"})
+
+    def build(self) -> Any:
+        from benchmarks.noop.llamaindex import OverHttpx
+
+        return OverHttpx(source=RawHttpx(self.place))

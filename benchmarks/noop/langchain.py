@@ -52,3 +52,24 @@ class NoOp(BaseChatModel):
         for call, name, arguments in tool_pieces(self.events):
             piece = tool_call_chunk(name=name or None, id=f"call_{call}" if name else None, args=arguments, index=call)
             yield ChatGenerationChunk(message=AIMessageChunk(content="", id="chatcmpl-1", tool_call_chunks=[piece]))
+
+
+class OverHttpx(NoOp):
+    """Says what raw httpx is answered: nothing but the text, nothing looked at."""
+
+    source: Any
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(content=self.source.chat()))])
+
+    def _stream(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        for text in self.source.stream():
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text, id="chatcmpl-1"))
+
+    async def _astream(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        async for text in self.source.astream():
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text, id="chatcmpl-1"))

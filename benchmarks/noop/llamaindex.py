@@ -82,6 +82,36 @@ class NoOp(CustomLLM):
         return iter([CompletionResponse(text=TEXT, delta=TEXT)])  # type: ignore[return-value]
 
 
+class OverHttpx(NoOp):
+    """Says what raw httpx is answered: nothing but the text, nothing looked at."""
+
+    source: Any
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=self.source.chat()))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        def responses() -> ChatResponseGen:
+            whole = ""
+            for text in self.source.stream():
+                whole += text
+                yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=whole), delta=text)
+
+        return responses()
+
+    @llm_chat_callback()
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        async def responses() -> ChatResponseAsyncGen:
+            whole = ""
+            async for text in self.source.astream():
+                whole += text
+                yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=whole), delta=text)
+
+        return responses()
+
+
 class NoOpEmbedding(BaseEmbedding):
     """Gives every text the same vector."""
 
