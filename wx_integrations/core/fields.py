@@ -196,10 +196,16 @@ class ConnectionFields(BaseModel):
     # ------------------------------------------------------------------ the live side
 
     @property
+    def _private(self) -> dict[str, Any]:
+        """The private attributes: each call needs some, and pydantic's own way to them is long."""
+        private = self.__pydantic_private__
+        assert private is not None
+        return private
+
+    @property
     def settled_connection(self) -> Connection:
         """The connection that fields and environment make."""
-        own = self.__pydantic_private__  # directly: each call passes here, and pydantic's way to it is long
-        assert own is not None
+        own = self._private
         settled: Connection | None = own["_settled"]
         if settled is None:
             settled = own["_settled"] = self._build_connection()
@@ -208,7 +214,7 @@ class ConnectionFields(BaseModel):
     @property
     def session(self) -> Session:
         """The live clients, shared with every adapter of an equal connection; nothing is opened yet."""
-        held = self._held
+        held: _Held = self._private["_held"]
         if held.session is None:
             held.session = Session.of(self.settled_connection).with_options(**self._options)
         return held.session
@@ -381,7 +387,7 @@ class ModelFields(ConnectionFields):
     def _usual_target(self) -> Target:
         fields = self.__dict__
         made_of = (fields["model_id"], fields["deployment_id"], fields["model"], self.settled_connection)
-        usual = self._usual
+        usual: tuple[tuple[Any, ...], Target] | None = self._private["_usual"]
         if usual is None or usual[0] != made_of:
             names = {name: fields[name] for name in ("model_id", "deployment_id", "model")}
             usual = self._usual = made_of, self._named_target(names)

@@ -79,7 +79,7 @@ class DescribedModel(ModelFields, parameters.ParameterFields, FunctionCallingLLM
     @property
     def profile(self) -> ModelProfile | None:
         """What is known about the model: refreshed, or from the shipped table; None when nothing is."""
-        found = self._profile
+        found: ModelProfile | None = self._private["_profile"]
         return found if found is not None and found.model_id == self.model_id else profile_of(self.model_id)
 
     @property

@@ -206,8 +206,11 @@ def json_schema_format(output: type[BaseModel], *, strict: bool | None = None) -
 
 def limit(*layers: Layer) -> int | None:
     """Return the limit of output tokens, whichever of its names it has; 0 means the model's own maximum."""
-    value = _merged(layers, _TO_GENERATION).get("max_new_tokens")
-    return value if isinstance(value, int) else None
+    for layer in reversed(layers):
+        for name in _LIMITS & layer.keys():
+            if isinstance(value := layer[name], int):
+                return value
+    return None
 
 
 def _tidy_stop(merged: dict[str, Any], name: str) -> None:
