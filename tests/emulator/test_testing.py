@@ -129,8 +129,8 @@ def test_answers_come_in_order() -> None:
     with emulated() as watsonx:
         watsonx.reply("one", " two").call("f", a=1).replay({"choices": []}).reply("three", model="own/model")
         assert said() == "one two"
-        call = ask(tools=[tool("f")]).tool_calls[0].function
-        assert (call.name, call.arguments) == ("f", '{"a": 1}')
+        call = ask(tools=[tool("f")]).tool_calls[0]["function"]
+        assert call == {"name": "f", "arguments": '{"a": 1}'}
         with pytest.raises(IndexError):
             said()
         assert said() == "You said: Hello"
