@@ -603,7 +603,7 @@ async def test_the_loads_of_all_pools_return_to_nothing(serve: Serve) -> None:
 
 def loads(client: AsyncClient) -> list[int]:
     (live,) = client._loops.values()
-    transport: Any = live.http.transport  # type: ignore[union-attr]  # no proxies, so no httpx client
+    transport: Any = live.http.transport  # type: ignore[union-attr]
     while not hasattr(transport, "load"):
         transport = transport.inner
     return list(transport.load)

@@ -115,7 +115,7 @@ async def test_cancelled_at_any_point_a_call_leaves_nothing_in_use(
         live = client._loops[id(asyncio.get_running_loop())] if client._loops else None
         if live is None:
             continue
-        pools = pools_of(live.http.transport)  # type: ignore[union-attr]  # no proxies, so no httpx client
+        pools = pools_of(live.http.transport)  # type: ignore[union-attr]
         assert [busy(pool) for pool in pools] == [[]] * len(pools), f"at wait {point}"
         assert live.users == 0
         kept = sum(map(open_in, pools))
@@ -476,7 +476,7 @@ async def test_a_place_in_the_pool_goes_to_the_next_when_a_request_is_cancelled(
     await asyncio.to_thread(server.next)
     second = asyncio.create_task(session.async_client.run(CALL))
     (live,) = session.async_client._loops.values()
-    (pool,) = pools_of(live.http.transport)  # type: ignore[union-attr]  # no proxies, so no httpx client
+    (pool,) = pools_of(live.http.transport)  # type: ignore[union-attr]
     await until(lambda: len(pool._requests) == 2)
     first.cancel()
     await asyncio.wait_for(second, 10)

@@ -142,7 +142,7 @@ async def test_whoever_leaves_closes_the_answer_at_once_async(serve: Serve, leav
 
 def pools_here(session: Session) -> list[Any]:
     (live,) = session.async_client._loops.values()
-    return pools_of(live.http.transport)  # type: ignore[union-attr]  # no proxies, so no httpx client
+    return pools_of(live.http.transport)  # type: ignore[union-attr]
 
 
 def test_leaving_before_the_answer_has_begun(serve: Serve) -> None:

@@ -150,7 +150,7 @@ async def test_leaving_an_asynchronous_stream(serve: Start, kind: str, leave: st
 
 def is_idle(model: WatsonxLLM) -> bool:
     (live,) = model.async_client._loops.values()
-    return live.users == 0 and not any(busy(pool) for pool in pools_of(live.http.transport))  # type: ignore[union-attr]  # no proxies, so no httpx client
+    return live.users == 0 and not any(busy(pool) for pool in pools_of(live.http.transport))  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("method", ["achat", "acomplete"])
