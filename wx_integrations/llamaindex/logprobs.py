@@ -33,8 +33,7 @@ def _alternatives(token: Mapping[str, Any]) -> list[LogProb]:
 
 
 def _logprob(token: Mapping[str, Any]) -> LogProb:
-    data = token.get("bytes")
-    return LogProb(token=token["token"], logprob=_number(token["logprob"]), bytes=[] if data is None else list(data))
+    return LogProb(token=token["token"], logprob=_number(token["logprob"]), bytes=_bytes(token.get("bytes")))
 
 
 def of_generation(tokens: list[dict[str, Any]] | None) -> list[list[LogProb]] | None:
@@ -54,6 +53,14 @@ def of_generation(tokens: list[dict[str, Any]] | None) -> list[list[LogProb]] | 
             ]
             for token in known
         ]
+
+
+def _bytes(value: Any) -> list[int]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or any(type(byte) is not int for byte in value):
+        raise TypeError
+    return value
 
 
 def _number(value: Any) -> float:
