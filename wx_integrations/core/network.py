@@ -22,6 +22,8 @@ ATTEMPT_DELAY = 0.25
 """Seconds after which a host's next address is tried as well (RFC 8305)."""
 HIGH, LOW = 262_144, 65_536
 """Bytes that wait to be read, above which no more are taken from the socket, and below which they are again."""
+MOST = 32_768
+"""Bytes that are read at once: some eighty frames of a stream, which keep a framework busy for two milliseconds."""
 HANDSHAKE = 60.0
 """Seconds of a TLS handshake without a timeout of its own."""
 
@@ -103,7 +105,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what has arrived, waiting for something; nothing at the end."""
-        if self._size > max_bytes:
+        if self._pieces:
             await asyncio.sleep(0)  # who never waits would hold the event loop until all is read
         if not self._pieces and not self._ended:
             self._reader = asyncio.get_running_loop().create_future()
@@ -113,7 +115,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             if self._error is not None:
                 raise httpcore.ReadError(str(self._error)) from self._error
             return b""
-        piece = self._pieces.popleft()
+        piece, max_bytes = self._pieces.popleft(), min(max_bytes, MOST)
         if len(piece) > max_bytes:
             self._pieces.appendleft(piece[max_bytes:])
             piece = piece[:max_bytes]
