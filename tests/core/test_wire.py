@@ -331,16 +331,19 @@ def test_the_reference_answers_of_the_text_operations() -> None:
 
 def test_what_the_reference_does_not_know_is_kept() -> None:
     body = (
-        '{"choices":[{"index":0,"delta":{"content":"a","audio":{"id":"x"}},"logprobs":null}],"system_fingerprint":"f",'
-        '"service_tier":null,"cached":false,"usage":{"prompt_tokens":1,"queue_time":0.5}}'
+        '{"choices":[{"index":0,"delta":{"content":"a","audio":{"id":"x"},"tool_calls":[{"id":"c","seal":1,'
+        '"function":{"name":"f","strict":true}}]},"logprobs":null}],"system_fingerprint":"f","service_tier":null,'
+        '"cached":false,"usage":{"prompt_tokens":1,"queue_time":0.5}}'
     )
     assert chunk_reader()(body.encode()) == json.loads(body)
     completion = Completion.model_validate_json(body.replace("delta", "message"))
     assert completion.model_extra == {"system_fingerprint": "f", "service_tier": None, "cached": False}
     assert completion.choices[0].message is not None
     assert completion.choices[0].message.model_extra == {"audio": {"id": "x"}}
+    assert completion.choices[0].message.tool_calls == json.loads(body)["choices"][0]["delta"]["tool_calls"]
     assert completion.usage is not None
     assert completion.usage.model_extra == {"queue_time": 0.5}
+    assert completion.model_dump(mode="json", exclude_unset=True) == json.loads(body.replace("delta", "message"))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ from typing_extensions import TypedDict
 from wx_integrations.core.wire.shapes import Received
 from wx_integrations.core.wire.shared import SystemDetails, Usage, Warning  # noqa: A004
 
-_AS_SENT = ConfigDict(strict=True, allow_inf_nan=False)
+_CHECKED = ConfigDict(strict=True, allow_inf_nan=False)  # what is unknown stays in the data, it is not copied
+_KEPT = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
+"""Of shapes that stand in whole answers as well, which are copied."""
 
 
 class Like:
@@ -33,7 +35,7 @@ class Like:
         return core_schema.nullable_schema(handler.generate_schema(self.shape))
 
 
-@with_config(_AS_SENT)
+@with_config(_KEPT)
 class FunctionDelta(TypedDict, total=False):
     """A piece of a function call; `arguments` is text, but some models send the object itself, or anything else."""
 
@@ -41,7 +43,7 @@ class FunctionDelta(TypedDict, total=False):
     arguments: Any
 
 
-@with_config(_AS_SENT)
+@with_config(_KEPT)
 class ToolCallDelta(TypedDict, total=False):
     """A call, or a piece of one in a stream, as it arrived; not yet normalised."""
 
@@ -51,7 +53,7 @@ class ToolCallDelta(TypedDict, total=False):
     function: FunctionDelta | None
 
 
-@with_config(_AS_SENT)
+@with_config(_CHECKED)
 class StreamDelta(TypedDict, total=False):
     """The next piece of what one choice says."""
 
@@ -63,7 +65,7 @@ class StreamDelta(TypedDict, total=False):
     tool_calls: list[ToolCallDelta] | None
 
 
-@with_config(_AS_SENT)
+@with_config(_CHECKED)
 class StreamChoice(TypedDict, total=False):
     index: int
     """0 if absent."""
@@ -72,7 +74,7 @@ class StreamChoice(TypedDict, total=False):
     logprobs: dict[str, Any] | None
 
 
-@with_config(_AS_SENT)
+@with_config(_CHECKED)
 class Chunk(TypedDict, total=False):
     """One frame of a chat stream; the first and last often carry no text.
 
