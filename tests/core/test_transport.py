@@ -173,6 +173,20 @@ def test_plain_http_through_a_proxy(colour: Colour, serve: Serve, given: str, mo
     assert seen.header("authorization") == "Bearer t"
 
 
+@pytest.mark.parametrize("proxied", [False, True], ids=["straight", "proxy"])
+def test_cookies_are_not_kept(colour: Colour, serve: Serve, proxied: bool) -> None:
+    server = serve(Script(answer(200, {"resources": []}, {"Set-Cookie": "sticky=a; Path=/"})))
+    if proxied:
+        proxies = {"http": f"http://127.0.0.1:{server.port}"}
+        connection = Connection(url="http://cpd.example.com", token="t", allow_http=True, proxies=proxies)
+    else:
+        connection = connect(server)
+    session = colour.session(connection)
+    for _ in range(2):
+        colour.run(session, model_specs())
+    assert [seen.header("cookie") for seen in server.seen] == [None, None]
+
+
 def test_https_goes_through_a_tunnel_and_the_proxy_gets_no_token(colour: Colour, serve: Serve) -> None:
     proxy = serve(Script(answer(407, "who are you")))
     connection = Connection(
