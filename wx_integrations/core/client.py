@@ -46,7 +46,6 @@ from wx_integrations.core.transport import (
     build_mounts,
     ssl_context,
     sync_transport,
-    without_cookies,
 )
 from wx_integrations.core.turnstile import AsyncTurnstile, Turnstile
 
@@ -339,9 +338,7 @@ class Client(_Common):
             return RetryTransport(turnstile, waiting)
 
         mounts = build_mounts(connection.proxies, make)
-        if not mounts:
-            return Direct(make(None))
-        return without_cookies(httpx.Client(transport=make(None), mounts=mounts, trust_env=False))
+        return httpx.Client(transport=make(None), mounts=mounts, trust_env=False) if mounts else Direct(make(None))
 
     def close(self) -> None:
         """Close the connections, those in use as soon as they are not; the next call opens new ones."""
@@ -515,7 +512,7 @@ class AsyncClient(_Common):
         mounts = build_mounts(connection.proxies, make)
         if not mounts:
             return AsyncDirect(make(None))
-        return without_cookies(httpx.AsyncClient(transport=make(None), mounts=mounts, trust_env=False))
+        return httpx.AsyncClient(transport=make(None), mounts=mounts, trust_env=False)
 
     async def aclose(self) -> None:
         """Close the running loop's connections, those in use as soon as they are not; the next call opens new ones."""

@@ -9,7 +9,6 @@ import ssl
 import urllib.request
 import warnings
 from collections.abc import Callable, Mapping
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +22,6 @@ DEFAULT_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=12
 Verify = bool | str | ssl.SSLContext | None
 
 TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
-ClientT = TypeVar("ClientT", httpx.Client, httpx.AsyncClient)
 
 
 def ssl_context(verify: Verify) -> ssl.SSLContext:
@@ -153,12 +151,6 @@ def build_mounts(
                 ) from None
         mounts[pattern] = made[url]
     return mounts
-
-
-def without_cookies(client: ClientT) -> ClientT:
-    """Let an httpx client keep no cookies, as what sends without one keeps none."""
-    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return client
 
 
 def sync_transport(context: ssl.SSLContext, limits: httpx.Limits, proxy: str | None = None) -> httpx.HTTPTransport:
