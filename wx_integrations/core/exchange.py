@@ -9,7 +9,6 @@ import copy
 import re
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -391,8 +390,10 @@ def _is_error(value: Any) -> bool:
     extra = _further(value)
     if not extra or not (extra.get("errors") or extra.get("error")):
         return False
-    found = extra.get if extra is value else partial(getattr, value)
-    return not any(found(name, None) for name in ("choices", "results", "resources", "result"))
+    return not any(extra.get(name) or getattr(value, name, None) for name in _RIGHT)
+
+
+_RIGHT = ("choices", "results", "resources", "result")
 
 
 def _fault(value: Any) -> str | None:

@@ -103,13 +103,11 @@ class Decoder:
             EventTooLarge: the event being received is too large. Events before
                 it are returned first; the next call raises.
         """
-        if self._between:
-            if len(data) <= self._limit and b"\r" not in data and (usual := _USUAL(data)) is not None:
-                id, value = usual.groups()
-                if id is not None:
-                    self._id = id.decode("utf-8", "replace")
-                return [Event("message", value, self._id)]
-            self._between = False
+        if self._between and len(data) <= self._limit and b"\r" not in data and (usual := _USUAL(data)) is not None:
+            id, value = usual.groups()
+            if id is not None:
+                self._id = id.decode("utf-8", "replace")
+            return [Event("message", value, self._id)]
         if self._too_large:
             self._check_size()
         if self._at_start:
@@ -151,7 +149,6 @@ class Decoder:
         Raises:
             EventTooLarge: as `feed`.
         """
-        self._between = False
         self._check_size()
         line = bytes(self._line)
         self._line.clear()
