@@ -14,7 +14,7 @@ from wx_integrations.core.inline import ThoughtSplitter, WrittenCall, WrittenCal
 from wx_integrations.core.toolcalls import Assembler, CallDelta
 from wx_integrations.core.wire.chat import Usage
 from wx_integrations.core.wire.chat import Warning as WireWarning
-from wx_integrations.core.wire.frames import Chunk, StreamDelta, model_of, notes_of, usage_of
+from wx_integrations.core.wire.frames import ABOUT, REMARKS, Chunk, StreamDelta, model_of, notes_of, usage_of
 from wx_integrations.langchain.answers import Reading
 from wx_integrations.langchain.called import as_delta
 from wx_integrations.langchain.metadata import (
@@ -28,8 +28,6 @@ from wx_integrations.langchain.metadata import (
 from wx_integrations.langchain.pieces import Pieces
 
 _SOURCE = {"model_provider": PROVIDER}
-_REMARKS = ("system", "moderations", "detections")
-_ABOUT = frozenset((*_REMARKS, "usage"))
 
 
 class Fold:
@@ -70,7 +68,7 @@ class Fold:
         """
         if self._source is None and (model := model_of(frame)):
             self._source = {**_SOURCE, "model_name": model}
-        if not self._facts or not frame.keys().isdisjoint(_ABOUT):
+        if not self._facts or not frame.keys().isdisjoint(ABOUT):
             self._note(frame)
         shown: list[ChatGenerationChunk] = []
         for choice in frame.get("choices", ()):
@@ -90,7 +88,7 @@ class Fold:
     def _note(self, frame: Chunk) -> None:
         self._usage = usage_of(frame) or self._usage  # some models count up in every frame: the last one is right
         self._notes += notes_of(frame)
-        if self._facts and all(frame.get(name) is None for name in _REMARKS):
+        if self._facts and all(frame.get(name) is None for name in REMARKS):
             return
         for name, value in chunk_facts(frame).items():
             if name in ("moderations", "detections", "warnings") and name in self._facts:

@@ -29,7 +29,7 @@ from wx_integrations.core.errors import StreamBroken, UnexpectedResponse
 from wx_integrations.core.inline import THINK, ThoughtSplitter
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
 from wx_integrations.core.wire.chat import Completion, Delta, SystemDetails, Usage, Warning  # noqa: A004
-from wx_integrations.core.wire.frames import Chunk, StreamChoice, StreamDelta, model_of, notes_of, usage_of
+from wx_integrations.core.wire.frames import ABOUT, Chunk, StreamChoice, StreamDelta, model_of, notes_of, usage_of
 from wx_integrations.core.wire.shapes import Received
 from wx_integrations.llamaindex.logprobs import of_chat
 
@@ -71,7 +71,6 @@ def from_completion(completion: Completion, *, single_call: bool = False) -> Cha
     )
 
 
-_ABOUT = frozenset(("usage", "system", "moderations", "detections"))
 _NOTHING = StreamDelta()
 _UNTOLD = StreamChoice()
 
@@ -107,7 +106,7 @@ class Fold:
         Raises:
             StreamBroken: the frame holds a choice twice.
         """
-        if not frame.keys().isdisjoint(_ABOUT):
+        if not frame.keys().isdisjoint(ABOUT):
             self._note(frame)
         if self._model is None:
             self._model = model_of(frame)

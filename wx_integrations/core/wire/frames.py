@@ -93,6 +93,12 @@ class Chunk(TypedDict, total=False):
     choices: list[StreamChoice]
 
 
+REMARKS = ("system", "moderations", "detections")
+"""Where a frame says something about the answer; few do."""
+ABOUT = frozenset((*REMARKS, "usage"))
+"""The same, with the token counts."""
+
+
 @cache
 def chunk_reader() -> Callable[[bytes], Chunk]:
     """Return what reads a frame; raises ValueError for what is none."""
