@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -150,8 +149,7 @@ def service(hostile: Hostile) -> Iterator[dict[str, Any]]:
     with Server(hostile) as server:
         headers = {"X-Api-Key": "canary-header"}
         login = {"url": server.url, "api_key": "canary-key", "project_id": PROJECT, "headers": headers}
-        own = {"instance_id": uuid.uuid4().hex}  # or a session lives on when a port comes again
-        yield {**login, **own, "verify": QUICK, "max_retries": 0, "timeout": httpx.Timeout(10, read=0.5)}
+        yield {**login, "verify": QUICK, "max_retries": 0, "timeout": httpx.Timeout(10, read=0.5)}
 
 
 def weather(city: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -210,8 +209,7 @@ def hostile() -> Hostile:
 def service(hostile: Hostile, watch: Watch) -> Iterator[dict[str, Any]]:
     """What every adapter of the service is made with."""
     with Server(hostile) as server:
-        login: dict[str, Any] = {"url": server.url, "api_key": "canary-key", "headers": {"X-Api-Key": "canary-header"}}
-        login["instance_id"] = uuid.uuid4().hex  # or a session lives on when a port comes again
+        login = {"url": server.url, "api_key": "canary-key", "headers": {"X-Api-Key": "canary-header"}}
         manager = CallbackManager([Callbacks(watch)])
         limits = {"verify": QUICK, "max_retries": 0, "timeout": httpx.Timeout(10, read=0.5)}
         yield {**login, **limits, "project_id": PROJECT, "callback_manager": manager}
