@@ -96,14 +96,17 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM"""
         return vectors
 
 
-class LangChainOverHttpx(LangChainFloor):
-    """The two parts of the floor in one process, where each finds the caches full of the other."""
+class Together(Contender):
+    """The two parts of a floor in one process, where each finds the caches full of the other."""
 
+    kind: ClassVar[Kind] = "together"
+    tasks = frozenset({"chat", "stream", "astream", "held"})
+
+
+class LangChainOverHttpx(Together, LangChainFloor):
     name = "langchain-httpx"
     title = "LangChain's no-op model over raw httpx"
-    kind = "together"
     floor = "langchain-noop"
-    tasks = frozenset({"chat", "stream", "astream", "held"})
 
     def build(self) -> Any:
         from benchmarks.noop.langchain import OverHttpx
@@ -111,14 +114,10 @@ class LangChainOverHttpx(LangChainFloor):
         return OverHttpx(source=RawHttpx(self.place))
 
 
-class LlamaIndexOverHttpx(LlamaIndexFloor):
-    """The two parts of the floor in one process, where each finds the caches full of the other."""
-
+class LlamaIndexOverHttpx(Together, LlamaIndexFloor):
     name = "llamaindex-httpx"
     title = "LlamaIndex's no-op model over raw httpx"
-    kind = "together"
     floor = "llamaindex-noop"
-    tasks = frozenset({"chat", "stream", "astream", "held"})
 
     def build(self) -> Any:
         from benchmarks.noop.llamaindex import OverHttpx
