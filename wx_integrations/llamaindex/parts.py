@@ -30,10 +30,7 @@ def image_part(block: ImageBlock, contents: Contents) -> ImagePart:
     """
     url = _web_address(block, contents)
     if url is None:
-        data, mime = _content(block, contents, block.image_mimetype)
-        if mime is None:
-            raise refusal("the image's type is unknown", "Set image_mimetype, such as image/png")
-        url = f"data:{mime};base64,{data}"
+        url = _written_out(block, contents, block.image_mimetype, "image/png")
     # an unknown level of detail is refused by the shape itself
     return ImagePart(image_url=ImageUrl(url=url, detail=block.detail))  # type: ignore[arg-type]
 
@@ -49,10 +46,7 @@ def video_part(block: VideoBlock, contents: Contents) -> VideoPart:
             raise refusal(f"the service knows no {name} for videos", f"Leave {name} out of the VideoBlock")
     url = _data_url(block, contents)
     if url is None:
-        data, mime = _content(block, contents, block.video_mimetype)
-        if mime is None:
-            raise refusal("the video's type is unknown", "Set video_mimetype, such as video/mp4")
-        url = f"data:{mime};base64,{data}"
+        url = _written_out(block, contents, block.video_mimetype, "video/mp4")
     return VideoPart(video_url=VideoUrl(url=url))
 
 
@@ -96,6 +90,15 @@ def _data_url(block: AudioBlock | VideoBlock, contents: Contents) -> str | None:
             "Give the bytes, the path or a data URL",
         )
     return url
+
+
+def _written_out(block: ImageBlock | VideoBlock, contents: Contents, mime: str | None, example: str) -> str:
+    """Return the content as a data URL."""
+    data, mime = _content(block, contents, mime)
+    if mime is None:
+        kind = block.block_type
+        raise refusal(f"the {kind}'s type is unknown", f"Set {kind}_mimetype, such as {example}")
+    return f"data:{mime};base64,{data}"
 
 
 def _content(block: MediaBlock, contents: Contents, mime: str | None) -> tuple[str, str | None]:
