@@ -217,9 +217,9 @@ def embed(contender: Any, runner: asyncio.Runner, texts: int, dimension: int) ->
     return texts, {}
 
 
-def rerank(contender: Any, runner: asyncio.Runner, texts: int, times: int) -> tuple[int, Seen]:
-    """Rank passages."""
-    passages = texts_of(texts)
+def rerank(contender: Any, runner: asyncio.Runner, texts: int, times: int, length: int) -> tuple[int, Seen]:
+    """Rank passages of a length, each a sentence that is repeated."""
+    passages = [(text * length)[:length] for text in texts_of(texts)]
     for _ in range(times):
         found = contender.rerank(passages)
     assert found[0] == (0, 9.5), found[0]
@@ -236,9 +236,9 @@ def count_tokens(contender: Any, runner: asyncio.Runner, calls: int, texts: int)
 
 
 def texts_of(count: int) -> list[str]:
-    """Return texts of a usual passage's length."""
+    """Return sentences of 74 characters each."""
     return [
-        f"text number {number}, with some more words to be of the usual length of a passage" for number in range(count)
+        f"text number {number:4}, with some more words of the usual length of a sentence. " for number in range(count)
     ]
 
 

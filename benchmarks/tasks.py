@@ -311,14 +311,20 @@ def _texts() -> tuple[Task, ...]:
                 (1536, 1, frozenset({"ibm-sdk", "ibm-langchain", "litellm", "openai-langchain", "ibm-llamaindex"})),
             )
         ),
-        Task(
-            "rerank",
-            "A ranking of 1,000 passages",
-            "rerank",
-            {"texts": 1000, "times": 50},
-            {"times": 10},
-            columns=("cpu", "cpu/raw", "wall"),
-            unit="text",
+        *(
+            Task(
+                name,
+                f"A ranking of 1,000 {what}",
+                "rerank",
+                {"texts": 1000, "times": 50, "length": length},
+                {"times": 10},
+                columns=("cpu", "cpu/raw", "wall"),
+                unit="text",
+            )
+            for name, what, length in (
+                ("rerank", "passages of 500 characters", 500),
+                ("rerank_sentences", "sentences of 75 characters", 75),
+            )
         ),
     )
 

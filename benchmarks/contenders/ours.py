@@ -84,8 +84,7 @@ from wx_integrations.core.wire.chat import ChatRequest, UserMessage"""
     def rerank(self, texts: list[str]) -> list[tuple[int, float]]:
         from wx_integrations.core.ranker import Ranker
 
-        ranking = Ranker(self.session, self.target).rank(QUESTION, texts)
-        return [(place.index, place.score) for place in ranking.places]
+        return list(Ranker(self.session, self.target).rank(QUESTION, texts))
 
     def overhead(self) -> dict[str, Callable[[], Any]]:
         """Return a call by the client and three of the same by bare httpx, all without a network."""

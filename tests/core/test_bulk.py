@@ -48,7 +48,7 @@ def test_vectors_come_in_the_order_of_the_texts(bench: Bench, both: Both) -> Non
 def test_no_texts_need_no_request(bench: Bench, both: Both) -> None:
     assert both.call(bench.embedder(), "embed", []).vectors == []
     assert both.all(bench.embedder(), "stream", []) == []
-    assert both.call(bench.ranker(), "rank", "q", []).places == []
+    assert both.call(bench.ranker(), "rank", "q", []).indices == []
     assert len(bench.emulator.journal) == 0
 
 
@@ -440,10 +440,10 @@ def test_without_tqdm_a_bar_is_refused(bench: Bench, both: Both, monkeypatch: py
 def test_thousands_of_documents_are_ranked_as_one(bench: Bench, both: Both) -> None:
     order = [(number * 7919) % 2500 for number in range(2500)]
     ranked = both.call(bench.ranker(), "rank", "q", [f"text {number}" for number in order])
-    assert [order[place.index] for place in ranked.places] == list(range(2499, -1, -1))
+    assert [order[index] for index in ranked.indices] == list(range(2499, -1, -1))
     assert (ranked.input_token_count, ranked.requests) == (5000, 3)
     best = both.call(bench.ranker(top_n=5, batch_size=100), "rank", "q", [f"text {number}" for number in order])
-    assert best.places == ranked.places[:5]
+    assert [*best] == [*ranked][:5]
 
 
 def test_a_document_that_fails_takes_no_other_along(bench: Bench, both: Both) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.core.bulking import Bench
 from wx_integrations.core.errors import UnexpectedResponse
-from wx_integrations.core.ranker import Place, Ranked, best, read_scores
+from wx_integrations.core.ranker import Ranked, best, read_scores
 from wx_integrations.emulator.faults import Malformed
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -46,7 +46,7 @@ def test_scores_go_to_their_documents() -> None:
         (body(result("0")), "others than"),
         (body(result(0), result(0)), "a document twice"),
         (body(result(0, "1")), "no number"),
-        (body(result(0, None)), "no score"),
+        (body(result(0, None)), "no number"),
         (body(result(0, True)), "no number"),
         (body(result(0, 10**400)), "too large"),
         (b'{"results":[{"index":0,"score":1e999}]}', "too large"),
@@ -81,5 +81,5 @@ def test_the_best_come_first_and_ties_keep_their_order(
     assert found == [index for _, index in sorted(whole)][:top_n]
 
 
-def test_places_say_both() -> None:
-    assert Ranked([3, 1], [0.5, -2.0]).places == [Place(3, 0.5), Place(1, -2.0)]
+def test_index_and_score_go_together() -> None:
+    assert [*Ranked([3, 1], [0.5, -2.0])] == [(3, 0.5), (1, -2.0)]

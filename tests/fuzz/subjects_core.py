@@ -121,7 +121,7 @@ class CoreSubjects:
             Subject(
                 "Ranker",
                 frozenset({"rerank"}),
-                lambda: {"places": [(place.index, place.score) for place in ranker.rank("q", TEXTS).places]},
+                lambda: {"places": [*ranker.rank("q", TEXTS)]},
                 best_of_two,
             ),
             Subject("Toolbox", frozenset({"tool_list"}), tools, _same),

@@ -2,18 +2,17 @@
 
 ```python
 ranker = Ranker(Session.of(connection), Model("cross-encoder/ms-marco-minilm-l-12-v2", project_id="..."), top_n=3)
-ranker.rank("what is granite?", passages).places          # or: (await ranker.arank(...)).places
+list(ranker.rank("what is granite?", passages))          # index and score; or: list(await ranker.arank(...))
 ```
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
-from operator import itemgetter
+from math import inf, isfinite
 from typing import Any
 
 from pydantic_core import from_json
@@ -27,14 +26,6 @@ from wx_integrations.core.session import Session
 from wx_integrations.core.wire.rerank import RerankParameters, RerankReturnOptions
 
 _BOUNDS = Bounds(empty="send")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One document's place: its index among the documents and its score (an unbounded logit)."""
-
-    index: int
-    score: float
 
 
 @dataclass(frozen=True)
@@ -53,10 +44,9 @@ class Ranked:
     input_token_count: int = 0
     requests: int = 0
 
-    @property
-    def places(self) -> list[Place]:
-        """Index and score together."""
-        return [Place(index, score) for index, score in zip(self.indices, self.scores, strict=True)]
+    def __iter__(self) -> Iterator[tuple[int, float]]:
+        """Yield each document's index and score."""
+        return zip(self.indices, self.scores, strict=True)
 
 
 @dataclass(frozen=True)
@@ -165,19 +155,19 @@ def read_scores(content: bytes, wanted: int, most: int | None = None) -> Answere
             raise ValueError("there is no ranking in it")
     if type(count) is not int:
         raise ValueError("the number of tokens is none")
+    scores: list[float | None] = [None] * wanted
     try:
-        table = dict(map(itemgetter("index", "score"), items))
+        for item in items:  # one look at each, because they are many
+            index, score = item["index"], item["score"]
+            if type(score) is not float or not isfinite(score):
+                score = number_of(score)
+            if type(index) is not int or not 0 <= index < wanted:
+                raise ValueError(f"the answer ranks others than the {wanted} documents that were sent")
+            if scores[index] is not None:
+                raise ValueError("the answer ranks a document twice")
+            scores[index] = score
     except (TypeError, KeyError):
         raise ValueError("a result has no index or no score") from None
-    if len(table) < len(items):
-        raise ValueError("the answer ranks a document twice")
-    scores: list[float | None] = [*map(table.get, range(wanted))]
-    if set(map(type, table)) - {int} or wanted - scores.count(None) != len(table):
-        raise ValueError(f"the answer ranks others than the {wanted} documents that were sent, or gives no score")
-    if set(map(type, table.values())) - {float}:
-        scores = [None if score is None else number_of(score) for score in scores]
-    if not isfinite(sum(filter(None, scores))) and not all(map(isfinite, filter(None, scores))):
-        raise ValueError("a score is too large for a float")
     due = wanted if most is None else min(most, wanted)
     if len(items) < due:
         raise ValueError(f"{due} documents should be ranked, but the answer ranks {len(items)}")
@@ -193,9 +183,12 @@ def number_of(score: Any) -> float:
     if type(score) is not float and type(score) is not int:
         raise ValueError("a score is no number")
     try:
-        return float(score)
+        number = float(score)
     except OverflowError:
-        raise ValueError("a score is too large for a float") from None
+        number = inf
+    if not isfinite(number):
+        raise ValueError("a score is too large for a float")
+    return number
 
 
 def best(scores: Sequence[float | None], top_n: int | None, score_threshold: float | None) -> list[int]:

@@ -197,8 +197,7 @@ def _text(document: Any, index: int) -> str:
 
 
 def _scores(ranked: Ranked) -> list[dict[str, Any]]:
-    pairs = zip(ranked.indices, ranked.scores, strict=True)
-    return [{"index": index, "relevance_score": score} for index, score in pairs]
+    return [{"index": index, "relevance_score": score} for index, score in ranked]
 
 
 def _scored(documents: Sequence[Document], scores: Sequence[Mapping[str, Any]]) -> list[Document]:

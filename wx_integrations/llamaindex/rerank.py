@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 from wx_integrations.core.batching import MAX_TEXTS
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import ModelFields
-from wx_integrations.core.ranker import Place, Ranker
+from wx_integrations.core.ranker import Ranked, Ranker
 from wx_integrations.core.wire.rerank import RerankParameters
 from wx_integrations.llamaindex.bounds import BulkFields
 from wx_integrations.llamaindex.serialization import with_connection
@@ -80,7 +80,7 @@ class WatsonxRerank(ModelFields, BulkFields, BaseNodePostprocessor):
         if not nodes:
             return []
         with self._reported(nodes, query) as report:
-            return report(self.ranker().rank(query, self._texts(nodes)).places)
+            return report(self.ranker().rank(query, self._texts(nodes)))
 
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
@@ -89,15 +89,13 @@ class WatsonxRerank(ModelFields, BulkFields, BaseNodePostprocessor):
         if not nodes:
             return []
         with self._reported(nodes, query) as report:
-            return report((await self.ranker().arank(query, self._texts(nodes))).places)
+            return report(await self.ranker().arank(query, self._texts(nodes)))
 
     def _texts(self, nodes: Sequence[NodeWithScore]) -> list[str]:
         return [node.node.get_content(metadata_mode=self.metadata_mode) for node in nodes]
 
     @contextmanager
-    def _reported(
-        self, nodes: list[NodeWithScore], query: str
-    ) -> Iterator[Callable[[list[Place]], list[NodeWithScore]]]:
+    def _reported(self, nodes: list[NodeWithScore], query: str) -> Iterator[Callable[[Ranked], list[NodeWithScore]]]:
         """Tell instrumentation and callbacks about a reranking, its nodes and its outcome."""
         top_n = self.top_n or len(nodes)
         name = self.target.name
@@ -110,8 +108,8 @@ class WatsonxRerank(ModelFields, BulkFields, BaseNodePostprocessor):
         }
         with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
 
-            def report(places: list[Place]) -> list[NodeWithScore]:
-                best = [NodeWithScore(node=nodes[place.index].node, score=place.score) for place in places]
+            def report(ranked: Ranked) -> list[NodeWithScore]:
+                best = [NodeWithScore(node=nodes[index].node, score=score) for index, score in ranked]
                 event.on_end(payload={EventPayload.NODES: best})
                 dispatcher.event(ReRankEndEvent(nodes=best))
                 return best
