@@ -190,7 +190,9 @@ def read_all(call: StreamCall[Any], pieces: list[bytes]) -> tuple[list[Any], str
 
     def read() -> None:
         for piece in pieces:
-            values.extend(reading.values(piece))
+            for name, data in reading.events(piece):
+                if (value := reading.value(name, data)) is not None:
+                    values.append(value)
         values.extend(reading.rest())
 
     _, error = outcome(read)

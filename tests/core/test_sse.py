@@ -22,36 +22,32 @@ def decode(*chunks: bytes) -> list[Event]:
     return events + decoder.close()
 
 
-def message(data: bytes, id: str | None = None) -> Event:
-    return Event("message", data, id)
+def message(data: bytes) -> Event:
+    return ("message", data)
 
 
 # --------------------------------------------------------------------------- the standard, line by line
 
 SPEC: dict[str, tuple[bytes, list[Event]]] = {
     "multi-line data": (b"data: YHOO\ndata: +2\ndata: 10\n\n", [message(b"YHOO\n+2\n10")]),
-    "comment, id, id reset, leading space": (
+    "comment, ids, leading space": (
         b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
-        [message(b"first event", "1"), message(b"second event", ""), message(b" third event", "")],
+        [message(b"first event"), message(b"second event"), message(b" third event")],
     ),
     "empty data is data": (b"data\n\ndata\ndata\n\n", [message(b""), message(b"\n")]),
     "one optional space": (b"data:test\n\ndata: test\n\n", [message(b"test"), message(b"test")]),
     "a tab is not that space": (b"data:\ttest\n\n", [message(b"\ttest")]),
-    "the id stays until the next": (b"id: 7\ndata: a\n\ndata: b\n\n", [message(b"a", "7"), message(b"b", "7")]),
-    "an id with NUL is ignored": (
-        b"id: 7\ndata: a\n\nid: 8\x00\ndata: b\n\n",
-        [message(b"a", "7"), message(b"b", "7")],
-    ),
-    "the name lasts one event": (b"event: error\ndata: a\n\ndata: b\n\n", [Event("error", b"a"), message(b"b")]),
-    "the last name wins": (b"event: a\nevent: b\ndata: x\n\n", [Event("b", b"x")]),
+    "an id with NUL": (b"id: 7\ndata: a\n\nid: 8\x00\ndata: b\n\n", [message(b"a"), message(b"b")]),
+    "the name lasts one event": (b"event: error\ndata: a\n\ndata: b\n\n", [("error", b"a"), message(b"b")]),
+    "the last name wins": (b"event: a\nevent: b\ndata: x\n\n", [("b", b"x")]),
     "an empty name is the default": (b"event: a\nevent\ndata: x\n\n", [message(b"x")]),
     "retry and unknown fields are ignored": (b"retry: 10\nfoo: bar\nDATA: no\n data: no\ndata: x\n\n", [message(b"x")]),
     "comments between fields": (b":a\ndata: x\n:b\ndata: y\n: c\n\n", [message(b"x\ny")]),
     "no data, no event": (b"id: 3\n\n\n\nretry\n\n: keep-alive\n\n", []),
-    "a name without data is an event": (b"event: close\n\ndata: x\n\n", [Event("close", b""), message(b"x")]),
+    "a name without data is an event": (b"event: close\n\ndata: x\n\n", [("close", b""), message(b"x")]),
     "the default name without data is none": (b"event: message\n\ndata: x\n\n", [message(b"x")]),
     "colons in a value": (b"data: a:b: c\n\n", [message(b"a:b: c")]),
-    "invalid UTF-8 reaches the reader": (b"event: \xff\ndata: \xff\xfe\n\n", [Event("\ufffd", b"\xff\xfe")]),
+    "invalid UTF-8 reaches the reader": (b"event: \xff\ndata: \xff\xfe\n\n", [("\ufffd", b"\xff\xfe")]),
 }
 
 
@@ -108,12 +104,8 @@ TEXT_STREAM = (
 
 def test_a_stream_of_2025() -> None:
     events = decode(TEXT_STREAM)
-    assert [(event.event, event.id, event.cut) for event in events] == [
-        ("message", "1", False),
-        ("message", "2", False),
-        ("message", "3", False),
-    ]
-    assert events[2].data == b'{"id":"chatcmpl-1677d3cf","choices":[],"usage":{"total_tokens":208}}'
+    assert [name for name, _ in events] == ["message"] * 3
+    assert events[2][1] == b'{"id":"chatcmpl-1677d3cf","choices":[],"usage":{"total_tokens":208}}'
 
 
 @pytest.mark.parametrize(
@@ -125,12 +117,12 @@ def test_a_stream_of_2025() -> None:
     ],
 )
 def test_a_stream_of_2024_ends_with_close(end: bytes, data: bytes) -> None:
-    assert decode(TEXT_STREAM + end)[3] == Event("close", data, "4")
+    assert decode(TEXT_STREAM + end)[3] == ("close", data)
 
 
 def test_an_error_within_a_stream() -> None:
     stream = b'id: 3\nevent: error\ndata: {"errors":[{"code":"downstream_request_failed","message":"x"}]}\n\n'
-    assert decode(stream) == [Event("error", b'{"errors":[{"code":"downstream_request_failed","message":"x"}]}', "3")]
+    assert decode(stream) == [("error", b'{"errors":[{"code":"downstream_request_failed","message":"x"}]}')]
 
 
 def test_a_gateway_stream() -> None:
@@ -140,14 +132,14 @@ def test_a_gateway_stream() -> None:
 # --------------------------------------------------------------------------- cut streams
 
 CUT: dict[str, tuple[bytes, list[Event]]] = {
-    "no blank line": (b'id: 9\nevent: message\ndata: {"a":1}\n', [Event("message", b'{"a":1}', "9", cut=True)]),
-    "no line end, whole JSON": (b'data: {"a":1}', [Event("message", b'{"a":1}', cut=True)]),
-    "no line end, whole JSON in two lines": (b'data: {"a":\ndata: 1}', [Event("message", b'{"a":\n1}', cut=True)]),
-    "no line end, done": (b"data: [DONE]", [Event("message", b"[DONE]", cut=True)]),
-    "no line end, error text": (b"event: error\ndata: out of mem", [Event("error", b"out of mem", cut=True)]),
-    "an error without data": (b"event: error\n", [Event("error", b"", cut=True)]),
-    "close without blank line": (b"event: close\n", [Event("close", b"", cut=True)]),
-    "close, the blank line's CR missing": (b"event: close\r", [Event("close", b"", cut=True)]),
+    "no blank line": (b'id: 9\nevent: message\ndata: {"a":1}\n', [("message", b'{"a":1}')]),
+    "no line end, whole JSON": (b'data: {"a":1}', [("message", b'{"a":1}')]),
+    "no line end, whole JSON in two lines": (b'data: {"a":\ndata: 1}', [("message", b'{"a":\n1}')]),
+    "no line end, done": (b"data: [DONE]", [("message", b"[DONE]")]),
+    "no line end, error text": (b"event: error\ndata: out of mem", [("error", b"out of mem")]),
+    "an error without data": (b"event: error\n", [("error", b"")]),
+    "close without blank line": (b"event: close\n", [("close", b"")]),
+    "close, the blank line's CR missing": (b"event: close\r", [("close", b"")]),
     "within JSON": (b'id: 9\nevent: message\ndata: {"a":{"b":1}', []),
     "within the second line": (b'data: {"a":1}\ndata: x', []),
     "within a number": (b"data: 12", []),
@@ -171,10 +163,7 @@ def test_a_cut_stream(name: str) -> None:
 def test_a_stream_cut_anywhere_never_yields_half_an_event(length: int) -> None:
     whole = decode(TEXT_STREAM)
     events = decode(TEXT_STREAM[:length])
-    assert [(event.event, event.data) for event in events] == [
-        (event.event, event.data) for event in whole[: len(events)]
-    ]
-    assert all(not event.cut for event in events[:-1])
+    assert events == whole[: len(events)]
 
 
 # --------------------------------------------------------------------------- any chunking
@@ -189,7 +178,6 @@ def streams(draw: st.DrawFn) -> tuple[bytes, list[Event]]:
     """A stream written by a model encoder, with the events it stands for."""
     out = [draw(st.sampled_from([b"", b"\xef\xbb\xbf"]))]
     expected: list[Event] = []
-    last_id: str | None = None
 
     def line(text: str) -> None:
         out.append(text.encode() + draw(st.sampled_from([b"\n", b"\r", b"\r\n"])))
@@ -209,12 +197,11 @@ def streams(draw: st.DrawFn) -> tuple[bytes, list[Event]]:
             if draw(st.booleans()):
                 line(":" + draw(texts))
             field(key, value)
-        last_id = new_id if new_id is not None else last_id
         # after a CR a lone LF would be the rest of that line's end, not a blank line
         blanks = [b"\r", b"\r\n"] if out[-1].endswith(b"\r") else [b"\n", b"\r", b"\r\n"]
         out.append(draw(st.sampled_from(blanks)))
         if values or name not in ("", "message"):
-            expected.append(Event(name or "message", "\n".join(values).encode(), last_id))
+            expected.append((name or "message", "\n".join(values).encode()))
     return b"".join(out), expected
 
 
@@ -383,6 +370,6 @@ def test_a_byte_more_does_not_copy_the_event_so_far() -> None:
             copies += peak - held > half // 2
     finally:
         tracemalloc.stop()
-    (event,) = decoder.feed(b"\n\n")
-    assert len(event.data) == 2 * half
+    ((_, data),) = decoder.feed(b"\n\n")
+    assert len(data) == 2 * half
     assert copies < 20

@@ -40,10 +40,10 @@ def replay(name: str) -> tuple[list[CallDelta], list[AssembledCall], str, list[s
     data = (GOLDEN / f"{name}.sse").read_bytes()
     shown: list[CallDelta] = []
     text, reasons = "", []
-    for event in [*decoder.feed(data), *decoder.close()]:
-        if event.event != "message" or event.data == DONE:
+    for event, frame in [*decoder.feed(data), *decoder.close()]:
+        if event != "message" or frame == DONE:
             continue
-        for choice in chunk_reader()(event.data).get("choices", ()):
+        for choice in chunk_reader()(frame).get("choices", ()):
             said, reason = choice["delta"], choice.get("finish_reason")
             assert said is not None
             text += said.get("content") or ""

@@ -36,13 +36,12 @@ def events(data: bytes) -> None:
     bytewise = decoded([bytes([byte]) for byte in body])
     assert whole == pieces == bytewise, "another result in other pieces"
     found, too_large = whole
-    assert too_large or all(len(event.data) <= LIMIT for event in found)
-    seen = [(event.event, event.data) for event in found]
+    assert too_large or all(len(data) <= LIMIT for _, data in found)
     try:
         there = [(frame.name, frame.data) for frame in decode(body)]
     except Unsure:
         return  # whether the last event, which was cut, is whole
-    assert seen == (there[: len(seen)] if too_large else there), "not what is there"
+    assert found == (there[: len(found)] if too_large else there), "not what is there"
 
 
 def decoded(pieces: list[bytes], limit: int = LIMIT) -> tuple[list[Event], bool]:

@@ -250,8 +250,11 @@ class Client(_Common):
                 if not reading.check(response):
                     response.read()
                     raise reading.refuse(response)
-                for data in reading.pieces(response):
-                    yield from reading.values(data)
+                for piece in reading.pieces(response):
+                    for name, data in reading.events(piece):
+                        value = reading.value(name, data)
+                        if value is not None:
+                            yield value
                 yield from reading.rest()
             except httpx.HTTPError as error:
                 if reading.lacks(error):
@@ -418,9 +421,11 @@ class AsyncClient(_Common):
                 if not reading.check(response):
                     await response.aread()
                     raise reading.refuse(response)
-                async for data in reading.apieces(response):
-                    for value in reading.values(data):
-                        yield value
+                async for piece in reading.apieces(response):
+                    for name, data in reading.events(piece):
+                        value = reading.value(name, data)
+                        if value is not None:
+                            yield value
                 for value in reading.rest():
                     yield value
             except httpx.HTTPError as error:

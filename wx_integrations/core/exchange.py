@@ -254,34 +254,30 @@ class Reading:
         self.ended = False
         self.trace: str | None = None
 
-    def values(self, data: bytes) -> Iterable[Any]:
-        """Yield the values of some bytes; raises StreamBroken on an error event or a bad frame."""
+    def events(self, piece: bytes) -> list[Event]:
+        """Return the events that a piece of the answer completes; raises StreamBroken on one that is too large."""
         try:
-            events = self.decoder.feed(data)
+            return self.decoder.feed(piece)
         except ValueError as error:
             raise self.broken(f"the stream cannot be read ({error})") from None
-        for event in events:
-            value = self._value(event)
-            if value is not None:
-                yield value
 
     def rest(self) -> Iterable[Any]:
         """Yield what the end of the bytes completes; raises StreamBroken when the end came too early."""
-        for event in self.decoder.close():
-            value = self._value(event)
+        for name, data in self.decoder.close():
+            value = self.value(name, data)
             if value is not None:
                 yield value
         if not self.complete:
             raise self.broken("the stream ended before the answer was complete")
 
-    def _value(self, event: Event) -> Any:
-        data = event.data
+    def value(self, name: str, data: bytes) -> Any:
+        """Return what an event says, None if that is nothing; raises StreamBroken on an error or a bad frame."""
         if self.ended or not data or data == b"{}":
             return None
         if data == b"[DONE]":
             self.ended, self.complete = True, bool(self.arrived)
             return None
-        if event.event == "error":
+        if name == "error":
             raise self.service_error(data)
         try:
             value = self.call.parse(data)
