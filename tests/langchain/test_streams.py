@@ -248,6 +248,20 @@ async def test_v1_content_keeps_the_order(caller: Caller) -> None:
     assert len(again.sent["messages"][1]["tool_calls"]) == 2
 
 
+async def test_who_provides_it_is_said_where_langchain_reads_by_provider(caller: Caller) -> None:
+    stage, brain = scripted()
+    brain.reply(Reasoning("hm"), "Let me ", "see.", calling("sum", a=1))
+    chunks = [*await caller.stream(stage.model().bind_tools(TOOLS), "go")]
+    assert chunks[0].response_metadata == {"model_provider": "watsonx", "model_name": MODEL}
+    plain = [chunk for chunk in chunks if chunk.content]
+    assert [chunk.content for chunk in plain] == ["Let me ", "see."]
+    for chunk in chunks:
+        named = chunk.model_copy(update={"response_metadata": {"model_provider": "watsonx"}})
+        assert chunk.content_blocks == named.content_blocks
+        assert chunk in plain or chunk.response_metadata["model_provider"] == "watsonx"
+    assert whole(chunks).response_metadata["model_provider"] == "watsonx"
+
+
 async def test_running_usage_counts_once(caller: Caller) -> None:
     counts = [{"prompt_tokens": 7, "completion_tokens": n, "total_tokens": 7 + n} for n in (0, 1, 2)]
     model = replaying(

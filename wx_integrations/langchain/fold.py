@@ -35,7 +35,8 @@ class Fold:
 
     Usage, finish reason and everything else an answer says about itself come
     once, in the last chunk (`chunk_position="last"`), because LangChain adds
-    chunks up; the model's name comes in the first.
+    chunks up; the model's name comes in the first. Who provides it is said by
+    all that LangChain reads by provider: reasoning, calls, the first, the last.
 
     Args:
         reading: how to read the answer.
@@ -172,10 +173,10 @@ class Fold:
 
     def _chunk(self, text: str, extra: dict[str, Any] | None = None) -> ChatGenerationChunk:
         source = self._take_source()
-        if extra is None:
-            message = AIMessageChunk(content=text, id=self._id, response_metadata=source)
+        if extra is None and source is _SOURCE:  # most chunks; LangChain reads text alike without, and much sooner
+            message = AIMessageChunk(content=text, id=self._id)
         else:
-            message = AIMessageChunk(content=text, id=self._id, response_metadata=source, additional_kwargs=extra)
+            message = AIMessageChunk(content=text, id=self._id, response_metadata=source, additional_kwargs=extra or {})
         return ChatGenerationChunk(message=message)
 
     def _call_chunk(self, pieces: list[ToolCallChunk]) -> ChatGenerationChunk:
