@@ -596,7 +596,8 @@ async def test_the_loads_of_all_pools_return_to_nothing(serve: Serve) -> None:
     for task in slow:
         task.cancel()
     await asyncio.gather(*slow, return_exceptions=True)
-    assert loads(client) == [0] * 16
+    assert len(loads(client)) > 16
+    assert not any(loads(client))
     gate.set()
     await client.aclose()
 

@@ -324,19 +324,28 @@ def test_exceptions_that_httpx_cannot_read_do_not_stop_the_rest(
 # --------------------------------------------------------------------------- pools
 
 
-def test_pools_share_the_limits() -> None:
-    for most, keep in ((None, 128), (None, None), (1, 1), (7, 3), (16, 16), (100, 20), (1000, None)):
-        limits = httpx.Limits(max_connections=most, max_keepalive_connections=keep, keepalive_expiry=3)
-        made = transport.async_transport(QUICK, limits)
-        assert isinstance(made, ShardedTransport)
-        shards: list[Any] = made.shards
-        assert len(shards) == min(16, most or 16)
-        if most is not None:
-            assert sum(shard._pool._max_connections for shard in shards) == most
-            assert all(shard._pool._max_connections >= 1 for shard in shards)
-        if keep is not None:
-            assert sum(shard._pool._max_keepalive_connections for shard in shards) == keep
-        assert {shard._pool._keepalive_expiry for shard in shards} == {3}
+@pytest.mark.parametrize(
+    ("most", "keep", "pools"),
+    [
+        *((None, 128, 128), (None, None, 128), (None, 20, 128)),
+        *((1, 1, 1), (7, 3, 7), (16, 16, 16), (100, 20, 16), (1000, None, 16)),
+    ],
+)
+def test_pools_share_the_limits(most: int | None, keep: int | None, pools: int) -> None:
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=keep, keepalive_expiry=3)
+    made = transport.async_transport(QUICK, limits)
+    assert isinstance(made, ShardedTransport)
+    assert len(made.shards) == 1
+    for _ in range(150):
+        made.load[made._place()] += 1
+    shards: list[Any] = made.shards
+    assert len(shards) == pools
+    if most is not None:
+        assert sum(shard._pool._max_connections for shard in shards) == most
+        assert all(shard._pool._max_connections >= 1 for shard in shards)
+    if keep is not None:
+        assert sum(shard._pool._max_keepalive_connections for shard in shards) == keep
+    assert {shard._pool._keepalive_expiry for shard in shards} == {3}
 
 
 async def test_each_request_goes_to_the_least_loaded_pool() -> None:
@@ -353,8 +362,12 @@ async def test_each_request_goes_to_the_least_loaded_pool() -> None:
             return httpx.Response(200, stream=httpx.ByteStream(b"x"))
 
     pools: Any = [Waiting() for _ in range(4)]
-    sharded = ShardedTransport(pools)
+    sharded = ShardedTransport(pools.__getitem__, len(pools))
     request = httpx.Request("GET", "http://x/")
+    for _ in range(3):
+        await (await sharded.handle_async_request(request)).aclose()
+    assert sharded.shards == pools[:1]  # one at a time needs one
+    pools[0].count = 0
     held = [await sharded.handle_async_request(request) for _ in range(8)]
     assert [pool.count for pool in pools] == [2, 2, 2, 2]
     assert sharded.load == [2, 2, 2, 2]
@@ -385,6 +398,9 @@ async def test_closing_closes_every_pool_even_if_one_fails() -> None:
                 raise RuntimeError("broken")
 
     pools: Any = [Pool() for _ in range(3)]
+    sharded = ShardedTransport(pools.__getitem__, len(pools))
+    for _ in pools:
+        sharded.load[sharded._place()] += 1
     with pytest.raises(RuntimeError, match="broken"):
-        await ShardedTransport(pools).aclose()
+        await sharded.aclose()
     assert closed == pools

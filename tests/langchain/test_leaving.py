@@ -161,7 +161,7 @@ async def test_leaving_an_asynchronous_stream(serve: Start, kind: str, way: str,
     assert await asyncio.to_thread(server.seen[0].left.wait, 10)
     (live,) = model.async_client._loops.values()
     await until(lambda: live.users == 0)
-    assert [busy(pool) for pool in pools_of(live.http.transport)] == [[]] * 16  # type: ignore[union-attr]
+    assert not any(busy(pool) for pool in pools_of(live.http.transport))  # type: ignore[union-attr]
     await until(lambda: len(asyncio.all_tasks()) == 1)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import types
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
 import httpx
@@ -34,15 +34,30 @@ class ShardedTransport(httpx.AsyncBaseTransport):
     """Several pools behind one transport; each request goes to the least loaded one.
 
     Among equally loaded pools the first wins, so that few requests at a time
-    stay on few connections.
+    stay on few connections; another pool is made when all are in use.
+
+    Args:
+        make: makes the pool of that number.
+        most: how many there may be.
     """
 
-    def __init__(self, shards: list[httpx.AsyncHTTPTransport]) -> None:
-        self.shards = shards
-        self.load = [0] * len(shards)
+    def __init__(self, make: Callable[[int], httpx.AsyncHTTPTransport], most: int) -> None:
+        self._make = make
+        self._most = most
+        self.shards = [make(0)]
+        self.load = [0]
+
+    def _place(self) -> int:
+        """Return the number of the pool that is used least."""
+        least, count = min(self.load), len(self.load)
+        if not least or count == self._most:
+            return self.load.index(least)
+        self.shards.append(self._make(count))
+        self.load.append(0)
+        return count
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        place = self.load.index(min(self.load))
+        place = self._place()
         self.load[place] += 1
         try:
             response = await self.shards[place].handle_async_request(request)

@@ -17,7 +17,10 @@ import httpx
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.pools import ShardedTransport, TidyTransport
 
-SHARDS = 16
+POOLS = 128
+"""Pools of a transport without a limit: so many calls at a time have one for themselves."""
+FEW_POOLS = 16
+"""Pools of a transport with a limit: who waits for a connection should have several to wait for."""
 DEFAULT_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=128, keepalive_expiry=30.0)
 Verify = bool | str | ssl.SSLContext | None
 
@@ -161,18 +164,18 @@ def sync_transport(context: ssl.SSLContext, limits: httpx.Limits, proxy: str | N
 def async_transport(
     context: ssl.SSLContext, limits: httpx.Limits, proxy: str | None = None
 ) -> httpx.AsyncBaseTransport:
-    """Return pools enough for the limits: one per allowed connection, `SHARDS` at most."""
+    """Return a transport that makes pools as it needs them; together they keep the limits."""
     from wx_integrations.core.network import AsyncioBackend  # needs httpcore, which httpx imports as late
 
-    most, backend = limits.max_connections, AsyncioBackend()
-    count = SHARDS if most is None else max(1, min(SHARDS, most))
-    shards = [
-        httpx.AsyncHTTPTransport(verify=context, limits=_share(limits, count, place), proxy=proxy)
-        for place in range(count)
-    ]
-    for shard in shards:
+    backend = AsyncioBackend()
+    count = POOLS if limits.max_connections is None else max(1, min(FEW_POOLS, limits.max_connections))
+
+    def make(place: int) -> httpx.AsyncHTTPTransport:
+        shard = httpx.AsyncHTTPTransport(verify=context, limits=_share(limits, count, place), proxy=proxy)
         shard._pool._network_backend = backend
-    return ShardedTransport(shards)
+        return shard
+
+    return ShardedTransport(make, count)
 
 
 def _share(limits: httpx.Limits, count: int, place: int) -> httpx.Limits:
