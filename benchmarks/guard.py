@@ -122,7 +122,7 @@ def _python(root: Path, *arguments: str, under: Iterable[str] = ()) -> subproces
         capture_output=True,
         text=True,
         cwd=root,
-        env=variables(root),
+        env=variables(root) | {"OPENBLAS_NUM_THREADS": "1"},  # LlamaIndex loads numpy, whose idle threads count as well
         check=False,
     )
     if done.returncode:

@@ -68,6 +68,14 @@ class Readings:
             floor += self.per(one, kind.floor)
         return self.per(one, name) / floor
 
+    def against_together(self, one: Round, name: str) -> float:
+        """Return the ratio to the framework's no-op model over raw httpx, both in one process."""
+        kind = CONTENDERS[name]
+        if kind.kind in ("raw", "floor", "together"):
+            raise KeyError(name)
+        both = (other for other, it in CONTENDERS.items() if it.kind == "together" and it.floor == kind.floor)
+        return self.per(one, name) / self.per(one, next(both, "raw"))
+
     def against_framework(self, one: Round, name: str, what: str = "cpu") -> float:
         """Return the ratio to the framework's own program, which has raw httpx in it."""
         if CONTENDERS[name].kind in ("raw", "floor"):
@@ -141,6 +149,9 @@ COLUMNS: dict[str, Column] = {
     "cpu/raw": Column("CPU / raw", lambda r, one, name: r.against_raw(one, name), "{:.2f}", spread=True),
     "wall/raw": Column("wall / raw", lambda r, one, name: r.against_raw(one, name, "wall"), "{:.2f}", spread=True),
     "cpu/floor": Column("CPU / floor", lambda r, one, name: r.against_floor(one, name), "{:.2f}", spread=True),
+    "cpu/together": Column(
+        "CPU / floor in one process", lambda r, one, name: r.against_together(one, name), "{:.2f}", spread=True
+    ),
     "cpu/framework": Column("CPU / floor", lambda r, one, name: r.against_framework(one, name), "{:.2f}", spread=True),
     "wall/framework": Column(
         "wall / floor", lambda r, one, name: r.against_framework(one, name, "wall"), "{:.2f}", spread=True

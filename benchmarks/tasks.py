@@ -189,9 +189,10 @@ def _calls() -> tuple[Task, ...]:
 def _streams() -> tuple[Task, ...]:
     many, slow = {"events": 10_000}, {"events": 30, "pace": 0.02}
     rate = ("cpu", "cpu/raw", "cpu/floor", "rate")
+    text = ("cpu", "cpu/raw", "cpu/floor", "cpu/together", "rate")
     return (
-        Task("stream", "A stream of 10,000 events", "stream", many, columns=rate, unit="event"),
-        Task("astream", "A stream of 10,000 events, in a coroutine", "astream", many, columns=rate, unit="event"),
+        Task("stream", "A stream of 10,000 events", "stream", many, columns=text, unit="event"),
+        Task("astream", "A stream of 10,000 events, in a coroutine", "astream", many, columns=text, unit="event"),
         Task(
             "tools",
             "A stream of two tool calls in 2,000 pieces",

@@ -105,7 +105,7 @@ SHOWN = (
     ("100 questions at a time, in coroutines; the service takes 100 ms", "CPU / raw", "a question of 100 at a time"),
     ("A stream of 10,000 events", "CPU / raw", "an event of a stream"),
     ("5,000 texts, 768 dimensions", "CPU / raw", "an embedding"),
-    ("A ranking of 1,000 passages", "CPU / raw", "a ranking"),
+    ("A ranking of 1,000 passages of 500 characters", "CPU / raw", "a ranking"),
 )
 """What of the results the README shows: the table's title, its column, and what the README calls it."""
 _LEFT_OUT = ("raw httpx", "no-op model")
