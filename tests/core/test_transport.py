@@ -327,7 +327,7 @@ def test_exceptions_that_httpx_cannot_read_do_not_stop_the_rest(
 @pytest.mark.parametrize(
     ("most", "keep", "pools"),
     [
-        *((None, 128, 128), (None, None, 128), (None, 20, 128)),
+        *((None, 1024, 1024), (None, None, 1024), (None, 20, 1024)),
         *((1, 1, 1), (7, 3, 7), (16, 16, 16), (100, 20, 16), (1000, None, 16)),
     ],
 )
@@ -336,7 +336,7 @@ def test_pools_share_the_limits(most: int | None, keep: int | None, pools: int) 
     made = transport.async_transport(QUICK, limits)
     assert isinstance(made, ShardedTransport)
     assert len(made.shards) == 1
-    for _ in range(150):
+    for _ in range(1100):
         made.load[made._place()] += 1
     shards: list[Any] = made.shards
     assert len(shards) == pools
@@ -362,7 +362,7 @@ async def test_each_request_goes_to_the_least_loaded_pool() -> None:
             return httpx.Response(200, stream=httpx.ByteStream(b"x"))
 
     pools: Any = [Waiting() for _ in range(4)]
-    sharded = ShardedTransport(pools.__getitem__, len(pools))
+    sharded = ShardedTransport(pools.__getitem__, len(pools), None)
     request = httpx.Request("GET", "http://x/")
     for _ in range(3):
         await (await sharded.handle_async_request(request)).aclose()
@@ -388,6 +388,44 @@ async def test_each_request_goes_to_the_least_loaded_pool() -> None:
     assert sharded.load == [0, 0, 0, 0]
 
 
+async def test_pools_that_nobody_has_needed_for_long_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    class Pool(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, stream=httpx.ByteStream(b"x"))
+
+        async def aclose(self) -> None:
+            closed.append(self)
+
+    now = 0.0
+    monkeypatch.setattr("wx_integrations.core.pools.monotonic", lambda: now)
+    pools: Any = [Pool() for _ in range(4)]
+    sharded = ShardedTransport(pools.__getitem__, len(pools), 30.0)
+    request = httpx.Request("GET", "http://x/")
+    held = [await sharded.handle_async_request(request) for _ in range(4)]
+    now = 10.0
+    for response in held[:3]:
+        await response.aclose()
+    now = 100.0
+    await (await sharded.handle_async_request(request)).aclose()
+    assert not closed  # the last one is in use
+    await held[3].aclose()
+    now = 130.0
+    await (await sharded.handle_async_request(request)).aclose()
+    assert not closed  # not for long
+    now = 131.0
+    for left in (3, 2, 1, 1):
+        await (await sharded.handle_async_request(request)).aclose()
+        assert sharded.shards == pools[:left]
+        assert len(sharded.load) == left
+    assert closed == [pools[3], pools[2], pools[1]]
+    again = [await sharded.handle_async_request(request) for _ in range(3)]
+    assert sharded.load == [1, 1, 1]
+    for response in again:
+        await response.aclose()
+
+
 async def test_closing_closes_every_pool_even_if_one_fails() -> None:
     closed = []
 
@@ -398,7 +436,7 @@ async def test_closing_closes_every_pool_even_if_one_fails() -> None:
                 raise RuntimeError("broken")
 
     pools: Any = [Pool() for _ in range(3)]
-    sharded = ShardedTransport(pools.__getitem__, len(pools))
+    sharded = ShardedTransport(pools.__getitem__, len(pools), None)
     for _ in pools:
         sharded.load[sharded._place()] += 1
     with pytest.raises(RuntimeError, match="broken"):

@@ -64,7 +64,7 @@ class Connection(BaseModel):
         proxies: `{"https": url}`; replaces the proxy variables of the environment.
         headers: extra headers for every request, merged last, so they can replace Authorization.
         timeout: seconds, or httpx.Timeout (default: connect 10, read 600).
-        limits: httpx.Limits (default: no bound on connections).
+        limits: httpx.Limits (default: no bound on connections, which are kept for 30 seconds, 1,024 at most).
         retry: the RetryPolicy; its fields are accepted here as well (`retry_total`, ...), and `max_retries`.
         httpx_client, async_httpx_client: your own clients; they are used as they are and never closed.
         allow_http: accept plain http beyond this machine.

@@ -13,6 +13,8 @@ import asyncio
 import contextlib
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from functools import partial
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -34,18 +36,39 @@ class ShardedTransport(httpx.AsyncBaseTransport):
     """Several pools behind one transport; each request goes to the least loaded one.
 
     Among equally loaded pools the first wins, so that few requests at a time
-    stay on few connections; another pool is made when all are in use.
+    stay on few connections. Another pool is made when all are in use, and the
+    last one goes, a request at a time, when it has not been needed for long.
 
     Args:
         make: makes the pool of that number.
         most: how many there may be.
+        expiry: seconds after which a pool that nobody uses may go, never without it.
     """
 
-    def __init__(self, make: Callable[[int], httpx.AsyncHTTPTransport], most: int) -> None:
+    def __init__(self, make: Callable[[int], httpx.AsyncHTTPTransport], most: int, expiry: float | None) -> None:
         self._make = make
         self._most = most
+        self._expiry = expiry
         self.shards = [make(0)]
         self.load = [0]
+        self._left = [monotonic()]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await self._trim()
+        place = self._place()
+        shard = self.shards[place]
+        self.load[place] += 1
+        try:
+            response = await shard.handle_async_request(request)
+        except BaseException as error:
+            self._leave(place)
+            await to_the_end(close_orphans(shard))
+            if asyncio._get_running_loop() is None:  # collected, as the loop was closed: httpcore is confused by that
+                raise GeneratorExit from error
+            raise
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _CountedStream(response.stream, shard, partial(self._leave, place))
+        return response
 
     def _place(self) -> int:
         """Return the number of the pool that is used least."""
@@ -54,22 +77,21 @@ class ShardedTransport(httpx.AsyncBaseTransport):
             return self.load.index(least)
         self.shards.append(self._make(count))
         self.load.append(0)
+        self._left.append(0.0)
         return count
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        place = self._place()
-        self.load[place] += 1
-        try:
-            response = await self.shards[place].handle_async_request(request)
-        except BaseException as error:
-            self.load[place] -= 1
-            await to_the_end(close_orphans(self.shards[place]))
-            if asyncio._get_running_loop() is None:  # collected, as the loop was closed: httpcore is confused by that
-                raise GeneratorExit from error
-            raise
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _CountedStream(response.stream, self, place)
-        return response
+    def _leave(self, place: int) -> None:
+        self.load[place] -= 1
+        self._left[place] = monotonic()
+
+    async def _trim(self) -> None:
+        """Close the last pool if nobody has used it for long; its connections may be old."""
+        if len(self.load) == 1 or self.load[-1] or self._expiry is None:
+            return
+        if monotonic() - self._left[-1] > self._expiry:
+            self.load.pop()
+            self._left.pop()
+            await to_the_end(self.shards.pop().aclose())
 
     async def aclose(self) -> None:
         async with contextlib.AsyncExitStack() as stack:  # every one, even if one fails
@@ -78,12 +100,14 @@ class ShardedTransport(httpx.AsyncBaseTransport):
 
 
 class _CountedStream(httpx.AsyncByteStream):
-    """A body that lowers its pool's load once, when it is closed."""
+    """A body that is known to its pool until it is closed."""
 
-    def __init__(self, inner: httpx.AsyncByteStream, owner: ShardedTransport, place: int) -> None:
+    def __init__(
+        self, inner: httpx.AsyncByteStream, shard: httpx.AsyncHTTPTransport, leave: Callable[[], None]
+    ) -> None:
         self.inner = inner
-        self.owner = owner
-        self.place = place
+        self.shard = shard
+        self.leave = leave
         self.open = True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -91,13 +115,13 @@ class _CountedStream(httpx.AsyncByteStream):
             async for piece in self.inner:
                 yield piece
         except (Exception, asyncio.CancelledError):
-            await to_the_end(close_orphans(self.owner.shards[self.place]))
+            await to_the_end(close_orphans(self.shard))
             raise
 
     async def aclose(self) -> None:
         if self.open:
             self.open = False
-            self.owner.load[self.place] -= 1
+            self.leave()
         await to_the_end(self.inner.aclose())
 
 

@@ -17,11 +17,11 @@ import httpx
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.pools import ShardedTransport, TidyTransport
 
-POOLS = 128
-"""Pools of a transport without a limit: so many calls at a time have one for themselves."""
+POOLS = 1024
+"""Pools of a transport without a limit: so many calls at a time have a connection each, and one for themselves."""
 FEW_POOLS = 16
 """Pools of a transport with a limit: who waits for a connection should have several to wait for."""
-DEFAULT_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=128, keepalive_expiry=30.0)
+DEFAULT_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=POOLS, keepalive_expiry=30.0)
 Verify = bool | str | ssl.SSLContext | None
 
 TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
@@ -175,7 +175,7 @@ def async_transport(
         shard._pool._network_backend = backend
         return shard
 
-    return ShardedTransport(make, count)
+    return ShardedTransport(make, count, limits.keepalive_expiry)
 
 
 def _share(limits: httpx.Limits, count: int, place: int) -> httpx.Limits:
