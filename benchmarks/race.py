@@ -96,6 +96,8 @@ class Race:
 
     def run(self, task: Task) -> list[dict[str, Reading]]:
         """Return the readings of each round by contender; who failed once is not asked again."""
+        if task.alone:
+            self.close()
         names = task.contenders(self.only)
         found: list[dict[str, Reading]] = []
         failed: dict[str, Reading] = {}

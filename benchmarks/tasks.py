@@ -37,6 +37,7 @@ class Task:
         rounds: at most so many rounds.
         costly: contenders that take so long that they run in the first two rounds only, and not in `--quick`.
         fresh: a new process for each turn.
+        alone: new processes before the first round: what other tasks left is not in the collector's way.
         tls: whether the contender talks TLS.
         full_only: left out by `--quick`.
         note: what a reader should know.
@@ -55,6 +56,7 @@ class Task:
     rounds: int = 99
     costly: frozenset[str] = frozenset()
     fresh: bool = False
+    alone: bool = False
     tls: bool = False
     full_only: bool = False
     note: str = ""
@@ -191,7 +193,7 @@ def _streams() -> tuple[Task, ...]:
     rate = ("cpu", "cpu/raw", "cpu/floor", "rate")
     text = ("cpu", "cpu/raw", "cpu/floor", "cpu/together", "rate")
     return (
-        Task("stream", "A stream of 10,000 events", "stream", many, columns=text, unit="event"),
+        Task("stream", "A stream of 10,000 events", "stream", many, columns=text, unit="event", alone=True),
         Task("astream", "A stream of 10,000 events, in a coroutine", "astream", many, columns=text, unit="event"),
         Task(
             "tools",

@@ -388,6 +388,31 @@ async def test_each_request_goes_to_the_least_loaded_pool() -> None:
     assert sharded.load == [0, 0, 0, 0]
 
 
+async def test_a_pool_is_in_use_until_its_answer_is_closed() -> None:
+    closing = asyncio.Event()
+
+    class Slow(httpx.AsyncByteStream):
+        async def aclose(self) -> None:
+            await closing.wait()
+
+    class Pool(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, stream=Slow())
+
+    pools: Any = [Pool() for _ in range(3)]
+    sharded = ShardedTransport(pools.__getitem__, len(pools), None)
+    request = httpx.Request("GET", "http://x/")
+    leaving = asyncio.create_task((await sharded.handle_async_request(request)).aclose())
+    await asyncio.sleep(0)
+    await sharded.handle_async_request(request)
+    assert sharded.load == [1, 1]
+    leaving.cancel()
+    closing.set()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert sharded.load == [0, 1]
+
+
 async def test_pools_that_nobody_has_needed_for_long_go(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = []
 
@@ -415,7 +440,8 @@ async def test_pools_that_nobody_has_needed_for_long_go(monkeypatch: pytest.Monk
     await (await sharded.handle_async_request(request)).aclose()
     assert not closed  # not for long
     now = 131.0
-    for left in (3, 2, 1, 1):
+    monkeypatch.setattr("wx_integrations.core.pools.AT_ONCE", 2)
+    for left in (2, 1, 1):
         await (await sharded.handle_async_request(request)).aclose()
         assert sharded.shards == pools[:left]
         assert len(sharded.load) == left
