@@ -86,7 +86,7 @@ TARGETS = (
     Target("embeddings of 100,000 x 768, CPU over raw", "embed-100k-768", "cpu/raw", 0.85),
     Target("embeddings of 5,000, 500 ms: wall over raw", "embed-slow", "wall/raw", 0.30),
     Target("rerank of 1,000 passages, CPU over raw", "rerank", "cpu/raw", 0.75, (LANGCHAIN,)),
-    Target("rerank of 1,000 sentences, CPU over raw", "rerank_sentences", "cpu/raw", 0.75, (LANGCHAIN,)),
+    Target("rerank of 1,000 sentences, CPU over raw", "rerank-sentences", "cpu/raw", 0.75, (LANGCHAIN,)),
     Target("retries, limiter, auth, errors: us per call", "overhead", "added us", 30, (CORE,)),
 )
 

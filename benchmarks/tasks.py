@@ -326,7 +326,7 @@ def _texts() -> tuple[Task, ...]:
             )
             for name, what, length in (
                 ("rerank", "passages of 500 characters", 500),
-                ("rerank_sentences", "sentences of 75 characters", 75),
+                ("rerank-sentences", "sentences of 75 characters", 75),
             )
         ),
     )

@@ -39,6 +39,16 @@ def test_raw_and_the_no_op_models_have_no_floor() -> None:
     assert readings.figure("cpu/floor", "langchain-noop") is None
 
 
+def test_a_floor_in_one_process_is_that_of_the_same_framework() -> None:
+    both = {"langchain-httpx": 0.25, "llamaindex-httpx": 0.5}
+    cpu = {"raw": 0.2, **both, "ours-langchain": 0.3, "ours-llamaindex": 0.3, "ours-core": 0.3}
+    readings = Readings("stream", [{name: {"count": 1, "cpu": spent} for name, spent in cpu.items()}])
+    found = {name: readings.figure("cpu/together", name) for name in cpu}
+    assert {name: figure.median for name, figure in found.items() if figure is not None} == pytest.approx(
+        {"ours-langchain": 1.2, "ours-llamaindex": 0.6, "ours-core": 1.5}
+    )
+
+
 def test_who_failed_has_no_figures_and_a_row_that_says_so() -> None:
     rounds: list[Round] = [{**one, "ibm-langchain": {"error": "no"}} for one in ROUNDS]
     readings = Readings("chat", rounds)

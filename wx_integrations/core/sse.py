@@ -2,10 +2,10 @@
 
 Follows the event stream format of the WHATWG HTML standard (section 9.2) on
 bytes: only LF, CR and CRLF end a line, in any chunking; U+2028, U+2029 and
-U+0085 do not. It departs from the standard in four places, each because
+U+0085 do not. Ids are passed over, as no stream of the service can be taken up
+where it broke. It departs from the standard in three places, each because
 watsonx.ai streams need it:
 
-- Ids are passed over: no stream of the service can be taken up where it broke.
 - A named event without data is an event (`event: close`, seen at the end of
   2024 streams); the standard drops it.
 - Data stays bytes; it is JSON, and whoever parses it sees invalid UTF-8
