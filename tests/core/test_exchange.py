@@ -35,8 +35,9 @@ from wx_integrations.core.calls import (
 )
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import StreamBroken, WatsonxError
-from wx_integrations.core.exchange import Plan, Reading
+from wx_integrations.core.exchange import Plan
 from wx_integrations.core.retry import RetryPolicy, Trail, Waiting
+from wx_integrations.core.streams import Reading
 from wx_integrations.core.wire.chat import ChatRequest, UserMessage
 from wx_integrations.core.wire.text import GenerationRequest
 

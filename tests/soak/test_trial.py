@@ -20,8 +20,8 @@ from tests.soak.trial import ACCOUNTS, Figures, Trial
 from tests.soak.verdicts import POLICY, Outcome
 from wx_integrations.core import retry, turnstile
 from wx_integrations.core.errors import ConnectionFailed
-from wx_integrations.core.exchange import Reading
 from wx_integrations.core.retry import RetryPolicy
+from wx_integrations.core.streams import Reading
 from wx_integrations.emulator.exchange import Reply
 from wx_integrations.emulator.faults import Cut, Page, Status
 from wx_integrations.emulator.service import Visit

@@ -25,7 +25,7 @@ from wx_integrations.core.calls import Call, StreamCall
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.direct import AsyncDirect, Direct
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.exchange import Plan, Reading, Timeout, unread
+from wx_integrations.core.exchange import Plan, Timeout, unread
 from wx_integrations.core.limiter import Limiter
 from wx_integrations.core.retry import (
     AsyncRetryTransport,
@@ -241,6 +241,8 @@ class Client(_Common):
             ConnectionFailed: no answer arrived.
             StreamBroken: the answer began and failed, or ended before it was complete.
         """
+        from wx_integrations.core.streams import Reading
+
         request, trail = self._plan.request(call, timeout, retry)
         reading = Reading(self._plan, call, trail, request)
         live = self._enter()
@@ -258,7 +260,7 @@ class Client(_Common):
                 yield from reading.rest()
             except httpx.HTTPError as error:
                 if reading.lacks(error):
-                    raise unread(error, request, reading) from without_traceback(error)
+                    raise reading.unread(error, request) from without_traceback(error)
             finally:
                 response.close()
         finally:
@@ -412,6 +414,8 @@ class AsyncClient(_Common):
             ConnectionFailed: no answer arrived.
             StreamBroken: the answer began and failed, or ended before it was complete.
         """
+        from wx_integrations.core.streams import Reading
+
         request, trail = self._plan.request(call, timeout, retry)
         reading = Reading(self._plan, call, trail, request)
         live = await self._enter()
@@ -430,7 +434,7 @@ class AsyncClient(_Common):
                     yield value
             except httpx.HTTPError as error:
                 if reading.lacks(error):
-                    raise unread(error, request, reading) from without_traceback(error)
+                    raise reading.unread(error, request) from without_traceback(error)
             finally:
                 await response.aclose()
         finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import re
 from codecs import BOM_UTF8
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -20,14 +20,12 @@ from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import (
     ConfigurationError,
     ServiceError,
-    StreamBroken,
     UnexpectedResponse,
     WatsonxError,
 )
 from wx_integrations.core.retry import TRAIL, RetryPolicy, Trail, Waiting, connection_error
 from wx_integrations.core.secrets import redact, sent_secrets, unguarded
 from wx_integrations.core.settings import check_headers, timeout_dict
-from wx_integrations.core.sse import Decoder, Event
 from wx_integrations.core.token_sources import USER_AGENT
 
 T = TypeVar("T")
@@ -35,7 +33,6 @@ Timeout = float | httpx.Timeout | None
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _RUNS_A_TOOL = "/utility_agent_tools/run"
 _SPENT = httpx.ByteStream(b"")
-_NO_STREAM = ("application/json", "text/html", "application/xml", "text/xml")
 
 
 class Plan:
@@ -203,7 +200,7 @@ class Plan:
         else:
             error = UnexpectedResponse(
                 f"{response.request.url.host} answered HTTP {response.status_code} with something else than "
-                f"{response.request.url.path} should give ({_place(why)})",
+                f"{response.request.url.path} should give ({place(why)})",
                 status=response.status_code,
                 excerpt=errors.excerpt(content),
                 hint="Check url (WATSONX_URL) and any proxy in between",
@@ -242,129 +239,6 @@ def note_trace(value: Any, trace: str | None) -> None:
         extra.setdefault("trace", trace)
 
 
-class Reading:
-    """A stream being read: events to values, until the value that ends it."""
-
-    def __init__(self, plan: Plan, call: StreamCall[Any], trail: Trail, request: httpx.Request | None = None) -> None:
-        self.plan, self.call, self.trail, self.request = plan, call, trail, request
-        self.decoder = Decoder()
-        self.arrived: list[bytes] = []  # raw, as bytes cost the garbage collector nothing
-        self.complete = False
-        self.finished: set[int] = set()
-        self.ended = False
-        self.trace: str | None = None
-
-    def events(self, piece: bytes) -> list[Event]:
-        """Return the events that a piece of the answer completes; raises StreamBroken on one that is too large."""
-        try:
-            return self.decoder.feed(piece)
-        except ValueError as error:
-            raise self.broken(f"the stream cannot be read ({error})") from None
-
-    def rest(self) -> Iterable[Any]:
-        """Yield what the end of the bytes completes; raises StreamBroken when the end came too early."""
-        for name, data in self.decoder.close():
-            value = self.value(name, data)
-            if value is not None:
-                yield value
-        if not self.complete:
-            raise self.broken("the stream ended before the answer was complete")
-
-    def value(self, name: str, data: bytes) -> Any:
-        """Return what an event says, None if that is nothing; raises StreamBroken on an error or a bad frame."""
-        if self.ended or not data or data == b"{}":
-            return None
-        if data == b"[DONE]":
-            self.ended, self.complete = True, bool(self.arrived)
-            return None
-        if name == "error":
-            raise self.service_error(data)
-        try:
-            value = self.call.parse(data)
-        except (ValueError, RecursionError) as error:
-            if _is_error_body(data):
-                raise self.service_error(data) from None
-            raise self.broken(f"a frame of the stream cannot be understood ({_place(error)})", data) from None
-        if _is_error(value):
-            raise self.service_error(data)
-        if not self.arrived:
-            note_trace(value, self.trace)
-        self.arrived.append(data)
-        if self.call.is_last(value):
-            self.complete = self.complete or self.call.choices == 1 or self._all_finished(value)
-        return value
-
-    def _all_finished(self, value: Any) -> bool:
-        """Whether each of several choices has its finish reason, or the usage came, which is last."""
-        found = {choice.get("index", 0) for choice in value.get("choices", ()) if choice.get("finish_reason")}
-        self.finished |= found
-        return not found or len(self.finished) >= self.call.choices
-
-    def service_error(self, data: bytes) -> StreamBroken:
-        data = self._shown(data)
-        envelope = errors.parse_envelope(data)
-        found = errors.facts(envelope) if envelope else {"code": None, "message": "", "trace": None}
-        message = found["message"] or errors.excerpt(data)
-        code = found["code"]
-        label = f"the service broke the stream off{f' ({code})' if code else ''}"
-        error = StreamBroken(
-            f"{label}: {message.rstrip('. ')}",
-            event=errors.excerpt(data),
-            code=code,
-            trace=found["trace"],
-            arrived=self._values_so_far(),
-            hint=errors.hint_for(None, code, message),
-        )
-        return self._noted(error)
-
-    def broken(self, message: str, data: bytes | None = None) -> StreamBroken:
-        event = errors.excerpt(self._shown(data)) if data is not None else None
-        return self._noted(StreamBroken(message, event=event, arrived=self._values_so_far()))
-
-    def _shown(self, data: bytes) -> bytes:
-        return data if self.request is None else redact(data, sent_secrets(self.request.headers.items()))
-
-    def _noted(self, error: StreamBroken) -> StreamBroken:
-        error.attempts, error.waited = self.trail.attempts, self.trail.waited
-        return error
-
-    def _values_so_far(self) -> tuple[Any, ...]:
-        return tuple(self.call.parse(data) for data in self.arrived)
-
-    def pieces(self, response: httpx.Response) -> Iterable[bytes]:
-        """Return the bytes of an answer as they arrive.
-
-        What is not compressed comes from the connection itself: httpx' own
-        layers above it cost as much as reading an event.
-        """
-        if "content-encoding" in response.headers:
-            return response.iter_bytes()
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        return response.stream
-
-    def apieces(self, response: httpx.Response) -> AsyncIterable[bytes]:
-        """Return the bytes of an answer as they arrive."""
-        if "content-encoding" in response.headers:
-            return response.aiter_bytes()
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        return response.stream
-
-    def lacks(self, error: httpx.HTTPError) -> bool:
-        """Whether something of the answer is missing after an error, or wrong: a broken checksum is about all of it."""
-        return not self.complete or isinstance(error, httpx.DecodingError)
-
-    def check(self, response: httpx.Response) -> bool:
-        """Whether the answer is a stream; if not, its body must be read and refused."""
-        self.trace = trace_of(response)
-        kind = response.headers.get("content-type", "").split(";", 1)[0].strip().lower()
-        return response.is_success and kind not in _NO_STREAM
-
-    def refuse(self, response: httpx.Response) -> WatsonxError:
-        if not response.is_success:
-            return self.plan.refusal(response, self.trail)
-        return self.plan.not_understood(response, self.trail, ValueError("not an event stream"))
-
-
 def _json_body(value: Any) -> bytes:
     try:
         return to_json(value)
@@ -381,7 +255,7 @@ def _further(value: Any) -> Any:
     return value if isinstance(value, dict) else getattr(value, "model_extra", None)
 
 
-def _is_error(value: Any) -> bool:
+def is_error(value: Any) -> bool:
     """Whether a lenient shape took an error body in."""
     extra = _further(value)
     if not extra or not (extra.get("errors") or extra.get("error")):
@@ -394,19 +268,14 @@ _RIGHT = ("choices", "results", "resources", "result")
 
 def _fault(value: Any) -> str | None:
     """Return why a value is none although its body could be read, None for a good one."""
-    if _is_error(value):
+    if is_error(value):
         return "an error body"
     if getattr(value, "model_extra", None) and not value.model_fields_set & type(value).model_fields.keys():
         return "none of its fields"
     return None
 
 
-def _is_error_body(data: bytes) -> bool:
-    envelope = errors.parse_envelope(data)
-    return envelope is not None and bool(envelope.errors or envelope.error or envelope.error_code)
-
-
-def _place(error: Exception) -> str:
+def place(error: Exception) -> str:
     """Return where a body went wrong, without its content."""
     report = getattr(error, "errors", None)
     if callable(report):
@@ -416,17 +285,8 @@ def _place(error: Exception) -> str:
     return str(error)
 
 
-def unread(error: httpx.HTTPError, request: httpx.Request, reading: Reading | None = None) -> WatsonxError:
-    """Return the package's error for one of httpx's.
-
-    Args:
-        error: what httpx raised.
-        request: the request concerned.
-        reading: the stream being read, if its answer had begun.
-    """
+def unread(error: httpx.HTTPError, request: httpx.Request) -> WatsonxError:
+    """Return the package's error for one of httpx's."""
     if isinstance(error, httpx.DecodingError):
         return UnexpectedResponse(f"{request.url.host} sent a body that cannot be decompressed")
-    if reading is None:
-        return connection_error(error, request)
-    what = "no more data arrived in time" if isinstance(error, httpx.TimeoutException) else "the connection broke"
-    return reading.broken(f"{what} in the middle of the stream")
+    return connection_error(error, request)

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-THINK, _END_THINK = "<think>", "</think>"
-"""What begins a thought; a text without it has none."""
+from wx_integrations.core.wire.frames import THINK
 
+_END_THINK = "</think>"
 _RESPONSE, _END_RESPONSE = "<response>", "</response>"
 
 

@@ -1,15 +1,18 @@
 """Answers of the service as LangChain results: whole completions and folded streams; pure."""
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from wx_integrations.core.errors import UnexpectedResponse
-from wx_integrations.core.inline import THINK, ThoughtSplitter, WrittenCall, WrittenCalls
 from wx_integrations.core.wire.chat import Choice, Completion, Delta, Usage
+from wx_integrations.core.wire.frames import THINK
 from wx_integrations.langchain.metadata import PROVIDER, facts, is_blocked, normal_reason, usage_metadata, was_cut
+
+if TYPE_CHECKING:
+    from wx_integrations.core.inline import WrittenCall
 
 
 class Reading(NamedTuple):
@@ -110,16 +113,20 @@ def _generation(choice: Choice, shared: dict[str, Any], usage: Usage | None, rea
     return ChatGeneration(message=message, generation_info={"finish_reason": reason})
 
 
-def _parted(said: Delta, reading: Reading) -> tuple[str, str, list[WrittenCall]]:
+def _parted(said: Delta, reading: Reading) -> "tuple[str, str, list[WrittenCall]]":
     """Return the text and the reasoning of a whole message, and the calls that were written as text."""
     text = said.content or ""
     thought = said.reasoning_content or said.reasoning or ""
     if reading.thoughts and THINK in text:
+        from wx_integrations.core.inline import ThoughtSplitter  # few answers need it
+
         splitter = ThoughtSplitter()
         first, last = splitter.feed(text), splitter.finish()
         thought, text = thought + first[0] + last[0], first[1] + last[1]
     if not (reading.written and text):
         return text, thought, []
+    from wx_integrations.core.inline import WrittenCalls
+
     finder = WrittenCalls(reading.written)
     shown, found = finder.feed(text)
     rest, more = finder.finish()

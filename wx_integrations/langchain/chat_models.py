@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
@@ -19,7 +19,6 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import ConfigDict, PrivateAttr
 
 from wx_integrations.core import calls
-from wx_integrations.core.adoption import Adopted
 from wx_integrations.core.advice import concerns_model
 from wx_integrations.core.errors import ConfigurationError, ServiceError
 from wx_integrations.langchain import blocks
@@ -31,9 +30,11 @@ from wx_integrations.langchain.counting import Counting
 from wx_integrations.langchain.messages import linked_media
 from wx_integrations.langchain.metadata import warn
 from wx_integrations.langchain.profiles import shipped
-from wx_integrations.langchain.schemas import Method, Parsed, ToolLike, WithRaw, tool_of
 from wx_integrations.langchain.tracing import Tracing
 from wx_integrations.langchain.turns import CALL, TRACED
+
+if TYPE_CHECKING:
+    from wx_integrations.langchain.schemas import Method, Parsed, ToolLike, WithRaw
 
 blocks.register()
 
@@ -128,6 +129,7 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        from wx_integrations.core.adoption import Adopted
         from wx_integrations.langchain.fold import Fold
 
         turn = self._stream_turn(messages, stop, kwargs, await self._afetched(messages))
@@ -241,6 +243,8 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
         Raises:
             ConfigurationError: a tool is not usable, or the choice names no tool.
         """
+        from wx_integrations.langchain.schemas import tool_of
+
         refuse_unknown(kwargs, (*CALL, *TRACED), "bind_tools")
         offered = [tool_of(tool, strict=strict) for tool in tools]
         bound = dict(kwargs)

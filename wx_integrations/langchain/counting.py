@@ -14,7 +14,6 @@ from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError, InvalidRequest, NotFound, Unauthorized, WatsonxError
 from wx_integrations.core.fields import ModelFields
 from wx_integrations.langchain.metadata import WatsonxWarning
-from wx_integrations.langchain.schemas import ToolLike, tool_of
 
 _KEPT = 1024
 _CHARACTERS_PER_TOKEN = 4
@@ -27,6 +26,8 @@ def estimate(text: str) -> int:
 
 
 if TYPE_CHECKING:
+    from wx_integrations.langchain.schemas import ToolLike
+
     Base = ModelFields
 else:  # a mixin: each further pydantic class with this many fields costs milliseconds at import
     Base = object
@@ -146,5 +147,7 @@ class Counting(Base):
 def _as_text(messages: Sequence[BaseMessage], tools: Sequence[Any] | None) -> str:
     text = get_buffer_string(messages)
     if tools:
+        from wx_integrations.langchain.schemas import tool_of
+
         text += "\n" + json.dumps([tool_of(tool) for tool in tools], ensure_ascii=False)
     return text

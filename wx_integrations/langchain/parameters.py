@@ -9,9 +9,7 @@ from pydantic import ValidationError
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.fields import CALL_OPTIONS
-from wx_integrations.core.schemas import inline
 from wx_integrations.core.wire.chat import ChatParameters, check_parameters
-from wx_integrations.langchain.schemas import parameters_of, response_format_of
 
 NAMES = tuple(ChatParameters.model_fields)
 """Every parameter of a chat request that is neither a message nor a tool."""
@@ -34,11 +32,11 @@ def normal(parameters: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in parameters.items() if value is not None}
     if kept.get("stop") == []:
         del kept["stop"]
-    if "response_format" in kept:
-        kept["response_format"] = response_format_of(kept["response_format"])
-    guide = kept.get("guided_json")
-    if guide is not None:
-        kept["guided_json"] = inline(guide) if isinstance(guide, Mapping) else parameters_of(guide)
+    if "response_format" in kept or "guided_json" in kept:
+        from wx_integrations.langchain import schemas  # few chats have any
+
+        translate = {"response_format": schemas.response_format_of, "guided_json": schemas.guide_of}
+        kept |= {name: of(kept[name]) for name, of in translate.items() if name in kept}
     return kept
 
 

@@ -210,6 +210,11 @@ def parameters_of(schema: Schema) -> dict[str, Any]:
     return _body(function_of(schema))
 
 
+def guide_of(schema: Schema) -> dict[str, Any]:
+    """Return what was given as `guided_json` as JSON Schema; one that is, keeps its titles."""
+    return inline(schema) if isinstance(schema, Mapping) else parameters_of(schema)
+
+
 def _body(function: Mapping[str, Any]) -> dict[str, Any]:
     return dict(function.get("parameters") or {"type": "object", "properties": {}})
 

@@ -16,7 +16,6 @@ from wx_integrations.langchain.choices import choice_of, parallel_of
 from wx_integrations.langchain.content import MediaRules
 from wx_integrations.langchain.messages import to_wire
 from wx_integrations.langchain.parameters import CALL_NAMES, NAMES, TARGET_NAMES, merged
-from wx_integrations.langchain.schemas import wire_tools
 
 CALL = frozenset({*NAMES, *CALL_NAMES, *TARGET_NAMES, "stream"})
 """Every name a call takes; `stream` is LangChain's switch between whole and streamed answers."""
@@ -34,6 +33,8 @@ class Turn(NamedTuple):
 
 
 if TYPE_CHECKING:
+    from wx_integrations.core.wire.functions import Tool
+
     Base = ChatFields
 else:  # a mixin: each further pydantic class with this many fields costs milliseconds at import
     Base = object
@@ -60,7 +61,7 @@ class Turns(Base):
         target = self._target_of(given)
         gateway = isinstance(target, calls.Gateway)
         parameters = self._merged(stop, given)
-        tools = wire_tools(given.get("tools") or ())
+        tools = _wire_tools(given.get("tools"))
         names = [tool.function.name for tool in tools]
         rules = MediaRules(forward=self.media_urls == "forward", fetched=fetched)
         wire = to_wire(messages, gateway=gateway, rules=rules)
@@ -114,6 +115,14 @@ class Turns(Base):
                 field="n",
             )
         return turn
+
+
+def _wire_tools(tools: Sequence[Any] | None) -> "list[Tool]":
+    if not tools:
+        return []
+    from wx_integrations.langchain.schemas import wire_tools
+
+    return wire_tools(tools)
 
 
 def _request_class(gateway: bool) -> type[ChatRequest]:

@@ -93,6 +93,9 @@ class Chunk(TypedDict, total=False):
     choices: list[StreamChoice]
 
 
+THINK = "<think>"
+"""What begins a thought in the content of models that do not use `reasoning_content`; a text without it has none."""
+
 REMARKS = ("system", "moderations", "detections")
 """Where a frame says something about the answer; few do."""
 ABOUT = frozenset((*REMARKS, "usage"))
