@@ -33,7 +33,6 @@ DEFAULT_TIMEOUT = httpx.Timeout(connect=10.0, read=600.0, write=60.0, pool=None)
 _LIVE = ("httpx_client", "async_httpx_client")
 _SCOPES = ("project_id", "space_id")
 _ACCOUNT = ("url", *SECRETS, "token_function", "atoken_function", "username", "trusted_profile_id", "auth_type", *_LIVE)
-_SOFTWARE_VERSION = re.compile(r"\d+(\.\d+){1,3}")
 
 
 class Connection(BaseModel):
@@ -213,7 +212,7 @@ class Connection(BaseModel):
                 field="space_id",
                 env="WATSONX_SPACE_ID",
             )
-        if self.version and not (is_version_date(self.version) or _SOFTWARE_VERSION.fullmatch(self.version)):
+        if self.version and not (is_version_date(self.version) or re.fullmatch(r"\d+(\.\d+){1,3}", self.version)):
             raise ConfigurationError(
                 f"version: {self.version!r} is neither a date (YYYY-MM-DD) nor a software version",
                 hint=f"Leave it out for {API_VERSION}",

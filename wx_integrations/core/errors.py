@@ -332,8 +332,6 @@ _HINTS_BY_STATUS = {
     429: "Send fewer requests at a time, or wait as long as retry_after says",
 }
 
-_MARKUP = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
-
 
 def excerpt(content: bytes | str) -> str:
     """Return the start of a body as printable text."""
@@ -469,7 +467,7 @@ def from_response(
     hint = hint_for(status, found["code"], text or excerpt(content))
     if not text:
         start = content[:200].decode("utf-8", "replace")
-        if _MARKUP.match(start):
+        if re.match(r"\s*<(!doctype|html|\?xml)", start, re.IGNORECASE):
             text = "the answer is a web page or XML, not the service's JSON"
             hint = hint or "Check url (WATSONX_URL) and any proxy in between"
         else:

@@ -30,7 +30,6 @@ from wx_integrations.core.token_sources import USER_AGENT
 
 T = TypeVar("T")
 Timeout = float | httpx.Timeout | None
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _RUNS_A_TOOL = "/utility_agent_tools/run"
 _SPENT = httpx.ByteStream(b"")
 
@@ -140,7 +139,7 @@ class Plan:
 
     def _plain_url(self, path: str) -> httpx.URL:
         try:
-            if not _ABSOLUTE.match(path):
+            if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
                 path = "/" + path.lstrip("/")
                 return httpx.URL(self.hosts["platform" if path.startswith(("/wx/", "/v2/")) else "ml"] + path)
             url = httpx.URL(path)

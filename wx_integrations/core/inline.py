@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from wx_integrations.core.wire.frames import THINK
+from wx_integrations.core.wire.chat import THINK
 
 _END_THINK = "</think>"
 _RESPONSE, _END_RESPONSE = "<response>", "</response>"

@@ -84,7 +84,7 @@ class Signals(NamedTuple):
 
 NOTHING = Signals()
 _PREFIX = b"x-requests-limit-"
-_TEXT = re.compile(rb"Rate limit of (\d+) requests? per (\d+(?:\.\d+)?) ?s")
+_TEXT = rb"Rate limit of (\d+) requests? per (\d+(?:\.\d+)?) ?s"
 
 
 def read_signals(
@@ -104,7 +104,7 @@ def read_signals(
             number = _number(value)
             if number is not None:
                 found[name[len(_PREFIX) :].lower()] = number
-    words = _TEXT.search(body) if body else None
+    words = re.search(_TEXT, body) if body else None
     named = float(words[1]) / float(words[2]) if words is not None and float(words[2]) > 0 else None
     if not found and named is None and retry_after is None:
         return NOTHING

@@ -20,7 +20,7 @@ URLS = ("url", "auth_url", "platform_url", "bedrock_url")
 TOOL_SETTINGS = ("tool_config", "tool_configs")
 HIDDEN = "**********"
 _LOGIN = re.compile(r"\s*([^/?#]*//)?[^/?#]*@")
-_TELLING = re.compile(r"auth|cookie|token|key|secret|passw|credential|session", re.IGNORECASE)
+_TELLING = r"auth|cookie|token|key|secret|passw|credential|session"
 _SENDABLE_ONLY_ASCII = ("api_key", "token", "zen_api_key", "projects_token", "project_id", "space_id")
 _SHORT = 6
 """Secrets shorter than this are not searched for in answers: they would match anything."""
@@ -61,7 +61,7 @@ def opened(value: Any) -> Any:
 
 def secret_header(name: str, _: str) -> bool:
     """Whether a header's name says that its value is secret."""
-    return _TELLING.search(name) is not None
+    return re.search(_TELLING, name, re.IGNORECASE) is not None
 
 
 def secret_proxy(_: str, url: str) -> bool:

@@ -31,7 +31,6 @@ from wx_integrations.core.transport import is_proxy
 
 _POLICY = ("retry_total", "retry_backoff_factor", "retry_status_forcelist", "retry_max_wait", "retry_time_budget")
 _TIMEOUTS = ("connect", "read", "write", "pool")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 _CREDENTIALS = "Give connection=, or the credentials themselves"
@@ -159,7 +158,7 @@ def is_version_date(version: str) -> bool:
         datetime.date.fromisoformat(version)
     except ValueError:
         return False
-    return _DATE.fullmatch(version) is not None
+    return re.fullmatch(r"\d{4}-\d{2}-\d{2}", version) is not None
 
 
 def _tidy_retry(tidy: dict[str, Any]) -> None:

@@ -19,7 +19,6 @@ from wx_integrations.core import errors
 from wx_integrations.core.errors import ConfigurationError, UnexpectedResponse
 from wx_integrations.core.retry import FAILURE, connection_error, noted, without_traceback
 from wx_integrations.core.secrets import flaw, opened, redact, sent_secrets
-from wx_integrations.core.wire.tokens import IamToken, PlatformToken, ValidatedToken
 
 API_KEY_GRANT = "urn:ibm:params:oauth:grant-type:apikey"
 ASSUME_GRANT = "urn:ibm:params:oauth:grant-type:assume"
@@ -27,6 +26,13 @@ USER_AGENT = f"wx-integrations/{__version__}"
 _COMMON = {b"Accept": b"application/json", b"Accept-Encoding": b"gzip, deflate", b"User-Agent": USER_AGENT.encode()}
 FORM = {**_COMMON, b"Content-Type": b"application/x-www-form-urlencoded"}
 JSON = {**_COMMON, b"Content-Type": b"application/json"}
+
+IAM_TOKEN = ("access_token",)
+"""Where IBM Cloud IAM (`POST /identity/token`) has its token; `expires_in` has its seconds."""
+PLATFORM_TOKEN = ("token",)
+"""Where Cloud Pak for Data (`/icp4d-api/v1/authorize`), AWS and GovCloud have it."""
+VALIDATED_TOKEN = ("accessToken", "token")
+"""Where Cloud Pak for Data's answer to `GET /v1/preauth/validateAuth` has it."""
 
 
 class Token(NamedTuple):
@@ -60,10 +66,10 @@ class Iam(NamedTuple):
         found = Token(self.token) if self.token is not None else None
         if found is None:
             form = {"grant_type": API_KEY_GRANT, "apikey": self.api_key}
-            found = _read((yield _post_form(self.url, form)), IamToken)
+            found = _read((yield _post_form(self.url, form)), IAM_TOKEN)
         if self.profile_id:
             form = {"grant_type": ASSUME_GRANT, "access_token": found.value, "profile_id": self.profile_id}
-            found = _read((yield _post_form(self.url, form)), IamToken)
+            found = _read((yield _post_form(self.url, form)), IAM_TOKEN)
         return found
 
 
@@ -74,7 +80,7 @@ class ApiKeyService(NamedTuple):
     api_key: SecretStr
 
     def exchange(self) -> Exchange:
-        return _read((yield _post_json(self.url, {"apikey": self.api_key})), PlatformToken)
+        return _read((yield _post_json(self.url, {"apikey": self.api_key})), PLATFORM_TOKEN)
 
 
 class Software(NamedTuple):
@@ -90,7 +96,7 @@ class Software(NamedTuple):
         secret = {"password": self.password} if self.password is not None else {"api_key": self.api_key}
         tenant = {"account_id": self.account_id} if self.account_id else {}
         body = {"username": self.username, **secret, **tenant}
-        return _read((yield _post_json(self.url, body)), PlatformToken)
+        return _read((yield _post_json(self.url, body)), PLATFORM_TOKEN)
 
 
 class SoftwareIam(NamedTuple):
@@ -106,12 +112,12 @@ class SoftwareIam(NamedTuple):
         form = {"grant_type": "password", "username": self.username, "password": self.password, "scope": "openid"}
         if self.account_id:
             form["account_id"] = self.account_id
-        first = _read((yield _post_form(self.bedrock_url, form)), IamToken)
+        first = _read((yield _post_form(self.bedrock_url, form)), IAM_TOKEN)
         # As bytes: a name may have letters that headers normally have not.
         headers = {b"username": self.username.encode(), b"iam-token": first.value.get_secret_value().encode()}
         request = httpx.Request("GET", f"{self.url}/v1/preauth/validateAuth", headers={**_COMMON, **headers})
         del headers
-        found = _read((yield request), ValidatedToken)
+        found = _read((yield request), VALIDATED_TOKEN)
         return Token(found.value, found.lifetime or first.lifetime)
 
 
@@ -203,18 +209,13 @@ def called_token(answer: Any) -> Token:
     return Token(SecretStr(value), _seconds(lifetime) or lifetime_of(value))
 
 
-def _given(answer: IamToken | PlatformToken | ValidatedToken) -> Token:
+def _given(answer: Any, names: tuple[str, ...]) -> Token:
     """Return the token of an answer; raises ValueError when it has none that can be sent."""
-    lifetime = None
-    if isinstance(answer, IamToken):
-        value, lifetime = answer.access_token, _seconds(answer.expires_in)
-    elif isinstance(answer, PlatformToken):
-        value = answer.token
-    else:
-        value = answer.access_token or answer.token or ""
-    if flaw("token", value):
+    found = answer if isinstance(answer, dict) else {}
+    value = next((found[name] for name in names if found.get(name)), None)
+    if not isinstance(value, str) or flaw("token", value):
         raise ValueError("no token")
-    return Token(SecretStr(value), lifetime or lifetime_of(value))
+    return Token(SecretStr(value), _seconds(found.get("expires_in")) or lifetime_of(value))
 
 
 def _post_form(url: str, form: Mapping[str, Any]) -> httpx.Request:
@@ -226,8 +227,8 @@ def _post_json(url: str, body: Mapping[str, Any]) -> httpx.Request:
     return httpx.Request("POST", url, headers=JSON, content=to_json({n: opened(v) for n, v in body.items()}))
 
 
-def _read(response: httpx.Response, shape: type[IamToken] | type[PlatformToken] | type[ValidatedToken]) -> Token:
-    """Read a token endpoint's answer.
+def _read(response: httpx.Response, names: tuple[str, ...]) -> Token:
+    """Read a token endpoint's answer, which has the token under one of these names.
 
     Raises:
         ServiceError: it says no; a 4xx is about the credentials.
@@ -240,7 +241,7 @@ def _read(response: httpx.Response, shape: type[IamToken] | type[PlatformToken] 
     if not response.is_success:
         raise _refusal(response)
     with contextlib.suppress(ValueError):
-        return _given(shape.model_validate_json(response.content.removeprefix(BOM_UTF8)))
+        return _given(from_json(response.content.removeprefix(BOM_UTF8)), names)
     # The body may hold a token, so no excerpt.
     raise noted(
         UnexpectedResponse(

@@ -1,18 +1,15 @@
 """Answers of the service as LangChain results: whole completions and folded streams; pure."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from wx_integrations.core.errors import UnexpectedResponse
-from wx_integrations.core.wire.chat import Choice, Completion, Delta, Usage
-from wx_integrations.core.wire.frames import THINK
+from wx_integrations.core.wire import chat as wire
+from wx_integrations.core.wire.chat import THINK, Choice, Completion, Delta, Usage
 from wx_integrations.langchain.metadata import PROVIDER, facts, is_blocked, normal_reason, usage_metadata, was_cut
-
-if TYPE_CHECKING:
-    from wx_integrations.core.inline import WrittenCall
 
 
 class Reading(NamedTuple):
@@ -113,7 +110,7 @@ def _generation(choice: Choice, shared: dict[str, Any], usage: Usage | None, rea
     return ChatGeneration(message=message, generation_info={"finish_reason": reason})
 
 
-def _parted(said: Delta, reading: Reading) -> "tuple[str, str, list[WrittenCall]]":
+def _parted(said: Delta, reading: Reading) -> "tuple[str, str, list[wire.ToolCallDelta]]":
     """Return the text and the reasoning of a whole message, and the calls that were written as text."""
     text = said.content or ""
     thought = said.reasoning_content or said.reasoning or ""
@@ -126,8 +123,9 @@ def _parted(said: Delta, reading: Reading) -> "tuple[str, str, list[WrittenCall]
     if not (reading.written and text):
         return text, thought, []
     from wx_integrations.core.inline import WrittenCalls
+    from wx_integrations.langchain.called import as_delta
 
     finder = WrittenCalls(reading.written)
     shown, found = finder.feed(text)
     rest, more = finder.finish()
-    return shown + rest, thought, [*found, *more]
+    return shown + rest, thought, [as_delta(call, position) for position, call in enumerate([*found, *more])]

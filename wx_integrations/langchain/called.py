@@ -14,7 +14,7 @@ from wx_integrations.core.wire.frames import FunctionDelta, ToolCallDelta
 
 
 def calls_of(
-    deltas: Sequence[ToolCallDelta], written: Sequence[WrittenCall], *, cut: bool, first_only: bool
+    deltas: Sequence[ToolCallDelta], written: Sequence[ToolCallDelta], *, cut: bool, first_only: bool
 ) -> dict[str, Any]:
     """Return the calls of an answer that was not streamed as arguments of a message; none give nothing.
 
@@ -24,8 +24,7 @@ def calls_of(
         cut: the answer hit a limit, so arguments that are missing do not mean `{}`.
         first_only: keep the first and drop the others.
     """
-    calls = whole_calls(deltas, cut=cut)
-    calls += whole_calls([as_delta(call, position) for position, call in enumerate(written)])
+    calls = whole_calls(deltas, cut=cut) + whole_calls(written)
     if not calls:
         return {}
     valid, invalid = _parted(calls[:1] if first_only else calls)

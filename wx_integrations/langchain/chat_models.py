@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import Any, Literal, Self, overload
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
@@ -27,14 +27,12 @@ from wx_integrations.langchain.arguments import refuse_unknown
 from wx_integrations.langchain.chat_fields import ChatFields
 from wx_integrations.langchain.choices import choice_of
 from wx_integrations.langchain.counting import Counting
+from wx_integrations.langchain.forms import Method, Parsed, ToolLike, WithRaw
 from wx_integrations.langchain.messages import linked_media
 from wx_integrations.langchain.metadata import warn
 from wx_integrations.langchain.profiles import shipped
 from wx_integrations.langchain.tracing import Tracing
 from wx_integrations.langchain.turns import CALL, TRACED
-
-if TYPE_CHECKING:
-    from wx_integrations.langchain.schemas import Method, Parsed, ToolLike, WithRaw
 
 blocks.register()
 

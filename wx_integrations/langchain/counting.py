@@ -13,6 +13,7 @@ from langchain_core.messages import BaseMessage, get_buffer_string
 from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError, InvalidRequest, NotFound, Unauthorized, WatsonxError
 from wx_integrations.core.fields import ModelFields
+from wx_integrations.langchain.forms import ToolLike
 from wx_integrations.langchain.metadata import WatsonxWarning
 
 _KEPT = 1024
@@ -26,8 +27,6 @@ def estimate(text: str) -> int:
 
 
 if TYPE_CHECKING:
-    from wx_integrations.langchain.schemas import ToolLike
-
     Base = ModelFields
 else:  # a mixin: each further pydantic class with this many fields costs milliseconds at import
     Base = object

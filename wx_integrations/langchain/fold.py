@@ -13,8 +13,8 @@ from wx_integrations.core.errors import StreamBroken
 from wx_integrations.core.inline import ThoughtSplitter, WrittenCall, WrittenCalls
 from wx_integrations.core.toolcalls import Assembler, CallDelta
 from wx_integrations.core.wire.chat import Usage
-from wx_integrations.core.wire.chat import Warning as WireWarning
 from wx_integrations.core.wire.frames import ABOUT, REMARKS, Chunk, StreamDelta, model_of, notes_of, usage_of
+from wx_integrations.core.wire.rare import Warning as WireWarning
 from wx_integrations.langchain.answers import Reading
 from wx_integrations.langchain.called import as_delta
 from wx_integrations.langchain.metadata import (

@@ -10,7 +10,7 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from wx_integrations.core.calls import Deployment, Model, Target
 from wx_integrations.core.errors import StreamBroken, UnexpectedResponse
 from wx_integrations.core.wire import text as wire
-from wx_integrations.core.wire.chat import Warning as WireWarning
+from wx_integrations.core.wire.rare import Warning as WireWarning
 from wx_integrations.langchain.metadata import normal_reason
 
 _UNFINISHED = "not_finished"

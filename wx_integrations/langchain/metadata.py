@@ -9,9 +9,8 @@ from typing import Any
 
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
+from wx_integrations.core.wire import chat as wire
 from wx_integrations.core.wire.chat import Completion, Usage
-from wx_integrations.core.wire.chat import Warning as WireWarning
-from wx_integrations.core.wire.frames import Chunk, model_of, notes_of
 
 PROVIDER = "watsonx"
 """`response_metadata["model_provider"]` of our answers; our block translator is registered under it."""
@@ -91,25 +90,27 @@ def facts(answer: Completion) -> dict[str, Any]:
     return _found(answer.model_name, {**known, **{name: extra.get(name) for name in _FURTHER}}, answer.warnings)
 
 
-def chunk_facts(chunk: Chunk) -> dict[str, Any]:
+def chunk_facts(chunk: wire.Chunk) -> dict[str, Any]:
     """Return what the top level of a frame says, without empty entries."""
+    from wx_integrations.core.wire.frames import model_of, notes_of
+
     found = {name: chunk.get(name) for name in (*_KNOWN, *_FURTHER)}
     return _found(model_of(chunk), found, notes_of(chunk))
 
 
-def _found(model: str | None, found: dict[str, Any], notes: Sequence[WireWarning]) -> dict[str, Any]:
+def _found(model: str | None, found: dict[str, Any], notes: Sequence[wire.Warning]) -> dict[str, Any]:
     found = {"model_name": model, **found}
     if notes:
         found["warnings"] = [note.model_dump(exclude_none=True) for note in notes]
     return {name: value for name, value in found.items() if value is not None}
 
 
-def is_blocked(notes: Iterable[WireWarning]) -> str | None:
+def is_blocked(notes: Iterable[wire.Warning]) -> str | None:
     """Return the service's words if a moderation refused the input."""
     return next((note.message or BLOCKED for note in notes if note.id == BLOCKED), None)
 
 
-def warn(notes: Iterable[WireWarning]) -> None:
+def warn(notes: Iterable[wire.Warning]) -> None:
     """Give each note of the service as one Python warning."""
     for note in notes:
         label = f" [{note.id}]" if note.id else ""

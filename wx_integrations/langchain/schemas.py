@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ValidationError
 
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.schemas import DEFINITIONS, inline
 from wx_integrations.core.wire import chat as wire
-
-if TYPE_CHECKING:
-    from langchain_core.tools import BaseTool
-
-    ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
-else:  # LangChain's tools are a module that chats without tools need not pay for
-    ToolLike = Mapping[str, Any] | type | Callable[..., Any]
-Schema = Mapping[str, Any] | type
-
-Method = Literal["json_schema", "function_calling", "json_mode", "guided_json"]
-"""How structured output is asked for."""
-Parsed = TypeVar("Parsed")
-
-
-class WithRaw(TypedDict, Generic[Parsed]):
-    """What `include_raw=True` gives: the message, and the value or why there is none."""
-
-    raw: AIMessage
-    parsed: Parsed | None
-    parsing_error: BaseException | None
-
+from wx_integrations.langchain.forms import Schema, ToolLike
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 

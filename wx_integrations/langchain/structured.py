@@ -19,8 +19,9 @@ from pydantic.v1 import ValidationError as ValidationErrorV1
 from pydantic_core import from_json, to_json
 
 from wx_integrations.core.errors import ConfigurationError, OutputTruncated
+from wx_integrations.langchain.forms import Method, Schema
 from wx_integrations.langchain.metadata import was_cut
-from wx_integrations.langchain.schemas import Method, Schema, function_of, json_schema_format, parameters_of
+from wx_integrations.langchain.schemas import function_of, json_schema_format, parameters_of
 
 _METHODS = ("json_schema", "function_calling", "json_mode", "guided_json")
 

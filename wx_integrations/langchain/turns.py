@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.wire import chat as wire
 from wx_integrations.core.wire.chat import ChatRequest
 from wx_integrations.langchain.answers import Reading
 from wx_integrations.langchain.arguments import params_as_dict, refuse_unknown
@@ -33,8 +34,6 @@ class Turn(NamedTuple):
 
 
 if TYPE_CHECKING:
-    from wx_integrations.core.wire.functions import Tool
-
     Base = ChatFields
 else:  # a mixin: each further pydantic class with this many fields costs milliseconds at import
     Base = object
@@ -64,8 +63,8 @@ class Turns(Base):
         tools = _wire_tools(given.get("tools"))
         names = [tool.function.name for tool in tools]
         rules = MediaRules(forward=self.media_urls == "forward", fetched=fetched)
-        wire = to_wire(messages, gateway=gateway, rules=rules)
-        if parameters.get("context") and any(message.role == "system" for message in wire):
+        sent = to_wire(messages, gateway=gateway, rules=rules)
+        if parameters.get("context") and any(message.role == "system" for message in sent):
             raise ConfigurationError(
                 "a deployed prompt template takes no system message",
                 hint="Put the instructions into context, or into the template",
@@ -73,7 +72,7 @@ class Turns(Base):
             )
         try:
             request = _request_class(gateway)(
-                messages=wire,
+                messages=sent,
                 tools=tools or None,
                 **choice_of(given, names, messages),
                 **parallel_of(given, names, gateway=gateway),
@@ -117,7 +116,7 @@ class Turns(Base):
         return turn
 
 
-def _wire_tools(tools: Sequence[Any] | None) -> "list[Tool]":
+def _wire_tools(tools: Sequence[Any] | None) -> "list[wire.Tool]":
     if not tools:
         return []
     from wx_integrations.langchain.schemas import wire_tools

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from wx_integrations.core.calls.targets import Gateway, Target
 from wx_integrations.core.calls.values import Call, StreamCall, encode
 from wx_integrations.core.wire.chat import ChatRequest, Completion
-from wx_integrations.core.wire.frames import Chunk, StreamDelta, chunk_reader
+
+if TYPE_CHECKING:
+    from wx_integrations.core.wire.frames import Chunk, StreamDelta
 
 
 def chat(target: Target, request: ChatRequest) -> Call[Completion]:
@@ -22,6 +26,8 @@ def chat(target: Target, request: ChatRequest) -> Call[Completion]:
 
 def chat_stream(target: Target, request: ChatRequest) -> StreamCall[Chunk]:
     """Answer a conversation piece by piece."""
+    from wx_integrations.core.wire.frames import chunk_reader
+
     body = target.stamp(request)
     if isinstance(target, Gateway):
         body |= {"stream": True, "stream_options": {"include_usage": True}}

@@ -3,25 +3,23 @@
 Source: watsonx.ai API reference, "Text chat", "Text chat stream" and the
 deployment twins; fields newer than the page come from the official SDKs.
 
-Content parts, functions and response formats have their own files, which are
-loaded when first used; their names are here as well.
+Messages of others than the user, content parts, functions and response formats
+have their own files, which are loaded when first used; their names are here as
+well.
 """
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from wx_integrations.core.wire.frames import ToolCallDelta
 from wx_integrations.core.wire.late import Late
 from wx_integrations.core.wire.shapes import Received, Sent
-from wx_integrations.core.wire.shared import Crypto as Crypto
 from wx_integrations.core.wire.shared import JsonObject as JsonObject
+from wx_integrations.core.wire.shared import MaybeCrypto, MaybeDetails
 from wx_integrations.core.wire.shared import NonEmpty as NonEmpty
-from wx_integrations.core.wire.shared import SystemDetails as SystemDetails
 from wx_integrations.core.wire.shared import Usage as Usage
-from wx_integrations.core.wire.shared import Warning as Warning  # noqa: A004
 
 ToolChoiceOption = Literal["none", "auto", "required"]
 
@@ -31,12 +29,19 @@ if TYPE_CHECKING:
     from wx_integrations.core.wire.formats import JsonSchemaFormat as JsonSchemaFormat
     from wx_integrations.core.wire.formats import ResponseFormat as ResponseFormat
     from wx_integrations.core.wire.formats import TextFormat as TextFormat
+    from wx_integrations.core.wire.frames import Chunk as Chunk
+    from wx_integrations.core.wire.frames import ToolCallDelta as ToolCallDelta
     from wx_integrations.core.wire.functions import Function as Function
     from wx_integrations.core.wire.functions import FunctionCall as FunctionCall
     from wx_integrations.core.wire.functions import FunctionName as FunctionName
     from wx_integrations.core.wire.functions import Tool as Tool
     from wx_integrations.core.wire.functions import ToolCall as ToolCall
     from wx_integrations.core.wire.functions import ToolChoice as ToolChoice
+    from wx_integrations.core.wire.messages import AssistantMessage as AssistantMessage
+    from wx_integrations.core.wire.messages import ControlMessage as ControlMessage
+    from wx_integrations.core.wire.messages import DeveloperMessage as DeveloperMessage
+    from wx_integrations.core.wire.messages import SystemMessage as SystemMessage
+    from wx_integrations.core.wire.messages import ToolMessage as ToolMessage
     from wx_integrations.core.wire.parts import AudioPart as AudioPart
     from wx_integrations.core.wire.parts import DataAsset as DataAsset
     from wx_integrations.core.wire.parts import ImagePart as ImagePart
@@ -46,9 +51,15 @@ if TYPE_CHECKING:
     from wx_integrations.core.wire.parts import TextPart as TextPart
     from wx_integrations.core.wire.parts import VideoPart as VideoPart
     from wx_integrations.core.wire.parts import VideoUrl as VideoUrl
+    from wx_integrations.core.wire.rare import Crypto as Crypto
+    from wx_integrations.core.wire.rare import SystemDetails as SystemDetails
+    from wx_integrations.core.wire.rare import Warning as Warning  # noqa: A004
 
+    Message: TypeAlias = (
+        "SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | ControlMessage"
+    )
     _Tool = Tool
-    _ToolCall = ToolCall
+    _ToolCalls = list[ToolCallDelta]
     _ToolChoice = ToolChoice
 else:
     Part = Annotated[
@@ -72,16 +83,33 @@ else:
             }
         ),
     ]
+    Message = Annotated[
+        Any,
+        Late(
+            {
+                "user": "chat.UserMessage",
+                "system": "messages.SystemMessage",
+                "developer": "messages.DeveloperMessage",
+                "assistant": "messages.AssistantMessage",
+                "tool": "messages.ToolMessage",
+                "control": "messages.ControlMessage",
+            },
+            by="role",
+        ),
+    ]
     _Tool = Annotated[Any, Late("functions.Tool")]
-    _ToolCall = Annotated[Any, Late("functions.ToolCall")]
+    _ToolCalls = Annotated[Any, Late("frames.CALLS")]
     _ToolChoice = Annotated[Any, Late("functions.ToolChoice")]
 
     _FILES = {
         "formats": ("JsonObjectFormat", "JsonSchema", "JsonSchemaFormat", "TextFormat"),
+        "messages": ("AssistantMessage", "ControlMessage", "DeveloperMessage", "SystemMessage", "ToolMessage"),
         "functions": ("Function", "FunctionCall", "FunctionName", "Tool", "ToolCall", "ToolChoice"),
         "parts": (
             *("AudioPart", "DataAsset", "ImagePart", "ImageUrl", "InputAudio", "TextPart", "VideoPart", "VideoUrl"),
         ),
+        "frames": ("Chunk", "ToolCallDelta"),
+        "rare": ("Crypto", "SystemDetails", "Warning"),
     }
 
     def __getattr__(name: str) -> Any:
@@ -95,62 +123,11 @@ else:
 # --------------------------------------------------------------------------- messages
 
 
-class SystemMessage(Sent):
-    role: Literal["system"] = "system"
-    content: str
-    name: str | None = None
-
-
-class DeveloperMessage(Sent):
-    """Instructions of the developer; the Model Gateway only."""
-
-    role: Literal["developer"] = "developer"
-    content: str
-    name: str | None = None
-
-
 class UserMessage(Sent):
     role: Literal["user"] = "user"
     content: str | list[Part]
     name: str | None = None
 
-
-class AssistantMessage(Sent):
-    """The model's turn: text, tool calls or a refusal."""
-
-    role: Literal["assistant"] = "assistant"
-    content: str | None = None
-    name: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_ToolCall] | None = Field(default=None, min_length=1)
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.content is None and self.refusal is None and self.tool_calls is None:
-            raise ValueError("an assistant message needs content, tool_calls or refusal")
-        return self
-
-
-class ToolMessage(Sent):
-    """The result of one tool call; text only."""
-
-    role: Literal["tool"] = "tool"
-    content: str
-    tool_call_id: NonEmpty
-
-
-class ControlMessage(Sent):
-    """Switches a behaviour of the model on ("thinking" for Granite 3.2 and 3.3)."""
-
-    role: Literal["control"] = "control"
-    content: str
-    name: str | None = None
-
-
-Message = Annotated[
-    SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | ControlMessage,
-    Field(discriminator="role"),
-]
 
 # --------------------------------------------------------------------------- request
 
@@ -188,7 +165,7 @@ class ChatParameters(Sent):
     moderations: JsonObject | None = None
     context: str | None = None
     """Text for a deployed prompt template; deployments only."""
-    crypto: Crypto | None = None
+    crypto: MaybeCrypto = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -223,6 +200,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 # --------------------------------------------------------------------------- answer
 
 
+THINK = "<think>"
+"""What begins a thought in the content of models without `reasoning_content`; a text without it has none."""
+
+
 class Delta(Received):
     """What one choice says."""
 
@@ -231,7 +212,7 @@ class Delta(Received):
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    tool_calls: list[ToolCallDelta] | None = None
+    tool_calls: _ToolCalls | None = None
 
 
 class Choice(Received):
@@ -252,7 +233,7 @@ class Completion(Received):
     created: Any = None
     created_at: Any = None
     usage: Usage | None = None
-    system: SystemDetails | None = None
+    system: MaybeDetails = None
     moderations: Any = None
     detections: Any = None
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from wx_integrations.core.wire.shapes import Received, Sent
-from wx_integrations.core.wire.shared import Crypto, SystemDetails
+from wx_integrations.core.wire.shared import MaybeCrypto, MaybeDetails
 
 
 class EmbeddingReturnOptions(Sent):
@@ -24,7 +24,7 @@ class EmbeddingParameters(Sent):
 class EmbeddingsRequest(Sent):
     inputs: Annotated[list[str], Field(min_length=1, max_length=1000)]
     parameters: EmbeddingParameters | None = None
-    crypto: Crypto | None = None
+    crypto: MaybeCrypto = None
 
 
 class Embedding(Received):
@@ -38,4 +38,4 @@ class Embeddings(Received):
     results: list[Embedding]
     created_at: Any = None
     input_token_count: int = 0
-    system: SystemDetails | None = None
+    system: MaybeDetails = None

@@ -17,8 +17,9 @@ from pydantic import ConfigDict, GetCoreSchemaHandler, TypeAdapter, with_config
 from pydantic_core import CoreSchema, SchemaValidator, core_schema, from_json
 from typing_extensions import TypedDict
 
+from wx_integrations.core.wire.rare import SystemDetails, Warning  # noqa: A004
 from wx_integrations.core.wire.shapes import Received
-from wx_integrations.core.wire.shared import SystemDetails, Usage, Warning  # noqa: A004
+from wx_integrations.core.wire.shared import Usage
 
 _CHECKED = ConfigDict(strict=True, allow_inf_nan=False)  # what is unknown stays in the data, it is not copied
 _KEPT = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
@@ -51,6 +52,9 @@ class ToolCallDelta(TypedDict, total=False):
     id: str | None
     type: str | None
     function: FunctionDelta | None
+
+
+CALLS: TypeAdapter[list[ToolCallDelta]] = TypeAdapter(list[ToolCallDelta], config=_CHECKED | {"defer_build": True})
 
 
 @with_config(_CHECKED)
@@ -92,9 +96,6 @@ class Chunk(TypedDict, total=False):
     detections: Any
     choices: list[StreamChoice]
 
-
-THINK = "<think>"
-"""What begins a thought in the content of models that do not use `reasoning_content`; a text without it has none."""
 
 REMARKS = ("system", "moderations", "detections")
 """Where a frame says something about the answer; few do."""

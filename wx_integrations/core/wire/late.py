@@ -14,11 +14,12 @@ class Late:
         tool: Annotated[Any, Late("functions.Tool")]
         part: Annotated[Any, Late({"text": "parts.TextPart", "image_url": "parts.ImagePart"})]
 
-    A value is taken, refused and written as if the shapes stood there.
+    `by` names another field that tells them apart. A value is taken, refused and written as if the shapes stood there.
     """
 
-    def __init__(self, homes: str | Mapping[str, str]) -> None:
+    def __init__(self, homes: str | Mapping[str, str], by: str = "type") -> None:
         self._homes = homes
+        self._by = by
         self._readers: dict[str, Callable[[Any], Any]] = {}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -34,14 +35,13 @@ class Late:
             self._readers[home] = read
         return read(value)
 
-    @staticmethod
-    def _chosen(value: Any, homes: Mapping[str, str]) -> str:
-        kind = value.get("type") if isinstance(value, Mapping) else getattr(value, "type", None)
+    def _chosen(self, value: Any, homes: Mapping[str, str]) -> str:
+        kind = value.get(self._by) if isinstance(value, Mapping) else getattr(value, self._by, None)
         if kind is None:
-            raise PydanticKnownError("union_tag_not_found", {"discriminator": "'type'"})
+            raise PydanticKnownError("union_tag_not_found", {"discriminator": f"'{self._by}'"})
         home = homes.get(kind) if isinstance(kind, str) else None
         if home is None:
             known = ", ".join(repr(name) for name in homes)
-            found = {"discriminator": "'type'", "tag": str(kind), "expected_tags": known}
+            found = {"discriminator": f"'{self._by}'", "tag": str(kind), "expected_tags": known}
             raise PydanticKnownError("union_tag_invalid", found)
         return home

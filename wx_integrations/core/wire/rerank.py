@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from wx_integrations.core.wire.shapes import Received, Sent
-from wx_integrations.core.wire.shared import Crypto, SystemDetails
+from wx_integrations.core.wire.shared import MaybeCrypto, MaybeDetails
 
 
 class Passage(Sent):
@@ -30,7 +30,7 @@ class RerankRequest(Sent):
     query: str
     inputs: Annotated[list[Passage], Field(max_length=1000)]
     parameters: RerankParameters | None = None
-    crypto: Crypto | None = None
+    crypto: MaybeCrypto = None
 
 
 class RankedPassage(Received):
@@ -47,4 +47,4 @@ class Ranking(Received):
     created_at: Any = None
     input_token_count: int = 0
     query: str | None = None
-    system: SystemDetails | None = None
+    system: MaybeDetails = None

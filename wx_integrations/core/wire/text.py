@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from wx_integrations.core.wire.shapes import Received, Sent
-from wx_integrations.core.wire.shared import Crypto, JsonObject, SystemDetails
+from wx_integrations.core.wire.shared import JsonObject, MaybeCrypto, MaybeDetails
 
 
 class LengthPenalty(Sent):
@@ -61,7 +61,7 @@ class GenerationRequest(Sent):
     """Needed by models; a deployed prompt template may do without."""
     parameters: GenerationParameters | None = None
     moderations: JsonObject | None = None
-    crypto: Crypto | None = None
+    crypto: MaybeCrypto = None
 
 
 class GenerationResult(Received):
@@ -82,4 +82,4 @@ class Generation(Received):
     model_version: str | None = None
     created_at: Any = None
     results: list[GenerationResult] = []
-    system: SystemDetails | None = None
+    system: MaybeDetails = None

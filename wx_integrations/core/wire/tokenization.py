@@ -4,7 +4,7 @@ Source: watsonx.ai API reference, "Text tokenization".
 """
 
 from wx_integrations.core.wire.shapes import Received, Sent
-from wx_integrations.core.wire.shared import Crypto
+from wx_integrations.core.wire.shared import MaybeCrypto
 
 
 class TokenizationParameters(Sent):
@@ -14,7 +14,7 @@ class TokenizationParameters(Sent):
 class TokenizationRequest(Sent):
     input: str
     parameters: TokenizationParameters | None = None
-    crypto: Crypto | None = None
+    crypto: MaybeCrypto = None
 
 
 class TokenizationResult(Received):
