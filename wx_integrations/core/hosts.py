@@ -8,7 +8,6 @@ Data), where one host serves everything.
 
 import difflib
 import ipaddress
-import re
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -129,7 +128,7 @@ _CITIES = {
 }
 # Everything from the first of these on belongs to an operation, not to the host.
 _OPERATIONS = ("/ml/", "/wx/", "/v2/", "/identity/")
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_IN_LABELS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 def region_url(region: str) -> str:
@@ -215,13 +214,18 @@ def _host_name(host: str) -> str:
         return str(ipaddress.IPv6Address(host))
     name = host if host.isascii() else host.encode("idna").decode()
     labels = name.removesuffix(".").split(".")
-    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(name) > 253 or not all(map(_is_label, labels)):
         raise ValueError("not a host name")
     try:
         _ = httpx.URL(f"https://{name}").host
     except httpx.InvalidURL as error:
         raise ValueError(str(error)) from None
     return name
+
+
+def _is_label(label: str) -> bool:
+    """Whether this is what stands between the dots of a host name, in lower case (RFC 1123; "_" is common)."""
+    return 0 < len(label) < 64 and _IN_LABELS.issuperset(label) and "-" not in (label[0], label[-1])
 
 
 def hosts_of(url: str, *, platform_url: str | None = None, token_url: str | None = None) -> Hosts:
@@ -264,14 +268,14 @@ def _refuse_other_family(origin: str, host: str, platform_url: str | None) -> No
             field="url",
             env="WATSONX_URL",
         )
-    for known in _BY_ML:
-        if urlsplit(known).hostname == host:
-            raise ConfigurationError(
-                f"url: {host} is served over https at its usual port only",
-                hint=f"Use {known} (WATSONX_URL)",
-                field="url",
-                env="WATSONX_URL",
-            )
+    known = f"https://{host}"
+    if known in _BY_ML:
+        raise ConfigurationError(
+            f"url: {host} is served over https at its usual port only",
+            hint=f"Use {known} (WATSONX_URL)",
+            field="url",
+            env="WATSONX_URL",
+        )
     if host.endswith(".ml.cloud.ibm.com") and platform_url is None:
         region = host.removesuffix(".ml.cloud.ibm.com")
         near = difflib.get_close_matches(region.removeprefix("private."), REGIONS, n=1)

@@ -19,7 +19,7 @@ SECRETS = ("api_key", "token", "zen_api_key", "password", "projects_token")
 URLS = ("url", "auth_url", "platform_url", "bedrock_url")
 TOOL_SETTINGS = ("tool_config", "tool_configs")
 HIDDEN = "**********"
-_LOGIN = re.compile(r"\s*([^/?#]*//)?[^/?#]*@")
+_LOGIN = r"\s*([^/?#]*//)?[^/?#]*@"
 _TELLING = r"auth|cookie|token|key|secret|passw|credential|session"
 _SENDABLE_ONLY_ASCII = ("api_key", "token", "zen_api_key", "projects_token", "project_id", "space_id")
 _SHORT = 6
@@ -32,7 +32,7 @@ def seal(settings: dict[str, Any]) -> None:
         if name in settings:
             settings[name] = sealed(settings[name])
     for name in URLS:
-        if isinstance(settings.get(name), str) and _LOGIN.match(settings[name]):
+        if isinstance(settings.get(name), str) and _has_login(settings[name]):
             settings[name] = SecretStr(settings[name])
     for name in TOOL_SETTINGS:
         if isinstance(settings.get(name), Mapping):
@@ -51,7 +51,11 @@ def sealed(value: Any) -> Any:
 
 def holds_login(url: Any) -> bool:
     """Whether a URL has a user name or a password in it, which `seal` has wrapped."""
-    return isinstance(url, SecretStr) and _LOGIN.match(url.get_secret_value()) is not None
+    return isinstance(url, SecretStr) and _has_login(url.get_secret_value())
+
+
+def _has_login(url: str) -> bool:
+    return "@" in url and re.match(_LOGIN, url) is not None
 
 
 def opened(value: Any) -> Any:

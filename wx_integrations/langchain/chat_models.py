@@ -19,7 +19,6 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import ConfigDict, PrivateAttr
 
 from wx_integrations.core import calls
-from wx_integrations.core.advice import concerns_model
 from wx_integrations.core.errors import ConfigurationError, ServiceError
 from wx_integrations.langchain import blocks
 from wx_integrations.langchain.answers import to_result
@@ -175,9 +174,11 @@ class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
             await lookup.aadvise(error, model_id, self.async_client)
 
     def _to_look_up(self, error: ServiceError, target: calls.Target) -> str | None:
-        if not (self.validate_model and isinstance(target, calls.Model) and concerns_model(error)):
+        if self._advised or not (self.validate_model and isinstance(target, calls.Model)):
             return None
-        if self._advised:
+        from wx_integrations.core.advice import concerns_model
+
+        if not concerns_model(error):
             return None
         self._advised = True
         return target.model_id
