@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import ssl
-from typing import Any
+import types
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from pydantic import BaseModel, Field, SecretStr
 from wx_integrations.core.calls import Deployment, Gateway, Model
 from wx_integrations.core.connection import Connection
 from wx_integrations.core.errors import ConfigurationError
-from wx_integrations.core.fields import ModelFields
+from wx_integrations.core.fields import ConnectionFields, ModelFields
 from wx_integrations.core.retry import RetryPolicy
 
 URL = "https://us-south.ml.cloud.ibm.com"
@@ -38,6 +39,43 @@ def made(**settings: Any) -> Adapter:
 
 
 # --------------------------------------------------------------------------- arguments
+
+
+SHARED = sorted(ConnectionFields.model_fields.keys() & Connection.model_fields.keys())
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_an_adapters_field_has_the_type_of_the_connections(name: str) -> None:
+    # The adapter has checked it when it builds the connection, which does not look again.
+    own, theirs = ConnectionFields.model_fields[name], Connection.model_fields[name]
+    assert _types(own.annotation) - {type(None)} == _types(theirs.annotation) - {type(None)}
+
+
+def _types(annotation: Any) -> set[Any]:
+    union = isinstance(annotation, types.UnionType) or get_origin(annotation) is Union
+    parts = get_args(annotation) if union else (annotation,)
+    return {get_args(part)[0] if get_origin(part) is Annotated else part for part in parts}
+
+
+def test_a_connection_and_a_policy_may_be_data() -> None:
+    settings = {"url": URL, "api_key": "k", "project_id": "p", "retry": {"retry_total": 2}}
+    adapter = Adapter(model_id="m", connection=settings)
+    assert adapter.settled_connection == Connection(url=URL, api_key="k", project_id="p", max_retries=2)
+    assert made(retry={"retry_total": 2}).settled_connection == adapter.settled_connection
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"retry": 5}, "retry: Input should be a valid dictionary or instance of RetryPolicy"),
+        ({"retry": {"total": -1}}, "retry policy: total: Input should be greater"),
+        ({"connection": 5, "url": None, "api_key": None}, "connection: Input should be a valid dictionary or instance"),
+    ],
+)
+def test_data_that_is_no_connection_or_policy_is_refused(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        made(**settings)
+    assert text in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,12 @@ from wx_integrations.core.environment import fill_from_environment as fill_from_
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.hosts import Hosts, hosts_of
 from wx_integrations.core.login import AuthType
-from wx_integrations.core.retry import RetryPolicy
+from wx_integrations.core.retry import USUAL, RetryPolicy
 from wx_integrations.core.secrets import GUARDED, Guarded, guarded, seal, secret_part
 from wx_integrations.core.secrets import SECRETS as SECRETS
 from wx_integrations.core.settings import is_version_date, tidied, timeout_dict
 from wx_integrations.core.token_sources import Source
+from wx_integrations.core.wire.shapes import ON_FIRST_USE
 
 API_VERSION = "2024-03-14"
 """The active version date of the API reference."""
@@ -73,7 +74,12 @@ class Connection(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True, populate_by_name=True
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+        populate_by_name=True,
+        defer_build=ON_FIRST_USE,
     )
 
     url: str
@@ -98,7 +104,7 @@ class Connection(BaseModel):
     headers: Mapping[str, str] | None = Field(default=None, repr=False, exclude=True)
     timeout: float | httpx.Timeout | None = None
     limits: httpx.Limits | None = None
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = USUAL
     httpx_client: httpx.Client | None = Field(default=None, repr=False)
     async_httpx_client: httpx.AsyncClient | None = Field(default=None, repr=False)
     allow_http: bool = False
@@ -118,6 +124,13 @@ class Connection(BaseModel):
         except ValidationError as error:
             raise ConfigurationError.from_validation(error, "connection") from None
         self._check()
+
+    @classmethod
+    def of_checked(cls, **settings: Any) -> "Connection":
+        """Build a connection of settings that have their types, as an adapter's fields have; the rest is checked."""
+        made = cls.model_construct(**tidied(settings, cls.model_fields))
+        made._check()
+        return made
 
     @field_validator(*GUARDED)
     @classmethod

@@ -14,7 +14,7 @@ import copy
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import httpx
 from pydantic import (
@@ -38,6 +38,7 @@ from wx_integrations.core.retry import RetryPolicy
 from wx_integrations.core.secrets import SECRETS, Guarded, seal, unguarded
 from wx_integrations.core.session import Session
 from wx_integrations.core.settings import check_urls, unknown_argument
+from wx_integrations.core.wire.late import Late
 
 _ALIASES = {"apikey": "api_key"}
 _SCOPES = ("project_id", "space_id")
@@ -100,13 +101,13 @@ class ConnectionFields(BaseModel):
     timeout: float | httpx.Timeout | None = Field(default=None, exclude=True, repr=False)
     limits: httpx.Limits | None = Field(default=None, exclude=True, repr=False)
     max_retries: int | None = Field(default=None, repr=False)
-    retry: RetryPolicy | None = Field(default=None, exclude=True, repr=False)
+    retry: Annotated[RetryPolicy, Late(RetryPolicy)] | None = Field(default=None, exclude=True, repr=False)
     allow_http: bool = Field(default=False, repr=False)
     use_private_token_url: bool = Field(default=False, repr=False)
     pickle_secrets: bool = Field(default=False, repr=False)
     httpx_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
     async_httpx_client: httpx.AsyncClient | None = Field(default=None, exclude=True, repr=False)
-    connection: Connection | None = Field(default=None, exclude=True, repr=False)
+    connection: Annotated[Connection, Late(Connection)] | None = Field(default=None, exclude=True, repr=False)
 
     _held: _Held = PrivateAttr(default_factory=_Held)
     _settled: Connection | None = PrivateAttr(default=None)
@@ -135,7 +136,7 @@ class ConnectionFields(BaseModel):
             super().__init__(**settings)
         except ValidationError as error:
             raise ConfigurationError.from_validation(error, type(self).__name__) from None
-        self._settled = self._build_connection()
+        self._settled = self._build_connection(Connection.of_checked)
         self._check()
 
     def _check(self) -> None:
@@ -178,9 +179,9 @@ class ConnectionFields(BaseModel):
         rest = {name: value for name, value in settings.items() if name not in names}
         return rest | filled
 
-    def _build_connection(self) -> Connection:
+    def _build_connection(self, make: Callable[..., Connection] = Connection) -> Connection:
         if self.connection is None:
-            return Connection(**{name: getattr(self, name) for name in _CONNECTION_NAMES if self._is_given(name)})
+            return make(**{name: getattr(self, name) for name in _CONNECTION_NAMES if self._is_given(name)})
         scope = {name: getattr(self, name) for name in _SCOPES if getattr(self, name) is not None}
         if not scope:
             return self.connection

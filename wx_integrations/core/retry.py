@@ -18,6 +18,7 @@ import httpx
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from wx_integrations.core.errors import ConfigurationError, ConnectionFailed, TimedOut, WatsonxError, retry_after
+from wx_integrations.core.wire.shapes import ON_FIRST_USE
 
 WatsonxErrorT = TypeVar("WatsonxErrorT", bound=WatsonxError)
 logger = logging.getLogger("wx_integrations")
@@ -37,7 +38,7 @@ class RetryPolicy(BaseModel):
         retry_read_timeouts: whether a generation is repeated after a read timeout (it may be billed twice).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=ON_FIRST_USE)
 
     retry_total: int = Field(default=5, ge=0, validation_alias=AliasChoices("retry_total", "total"))
     retry_backoff_factor: float = Field(
@@ -104,6 +105,10 @@ class RetryPolicy(BaseModel):
         if isinstance(error, httpx.ConnectError):
             return not is_permanent(error)
         return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.TimeoutException)
+
+
+USUAL = RetryPolicy.model_construct()
+"""The policy of who says nothing about it."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

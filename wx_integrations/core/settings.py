@@ -14,7 +14,7 @@ import httpx
 from wx_integrations.core.environment import env_name, url_of_region
 from wx_integrations.core.errors import ConfigurationError
 from wx_integrations.core.hosts import base_url, region_url
-from wx_integrations.core.retry import RetryPolicy
+from wx_integrations.core.retry import USUAL, RetryPolicy
 from wx_integrations.core.secrets import (
     GUARDED,
     SECRETS,
@@ -170,7 +170,7 @@ def _tidy_retry(tidy: dict[str, Any]) -> None:
             raise ConfigurationError("both max_retries and retry_total are set", field="max_retries")
         parts["retry_total"] = most
     if tidy.get("retry") is None:
-        tidy["retry"] = RetryPolicy(**parts)
+        tidy["retry"] = RetryPolicy(**parts) if parts else USUAL
     elif parts:
         raise ConfigurationError(
             f"both retry and {', '.join(parts)} are set", hint="Put them into the RetryPolicy", field="retry"

@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, PrivateAttr, field_serializer, field_validator
@@ -132,10 +132,10 @@ class ToolboxFields(ConnectionFields):
         super()._start_afresh()
         self._toolbox = None
 
-    def _build_connection(self) -> Connection:
+    def _build_connection(self, make: Callable[..., Connection] = Connection) -> Connection:
         if self.source is not None and self.connection is None:
             return Connection(url=_NOWHERE, token=_NOBODY, project_id=self.project_id, space_id=self.space_id)
-        return super()._build_connection()
+        return super()._build_connection(make)
 
     def __getstate__(self) -> dict[Any, Any]:
         state = dict(super().__getstate__())

@@ -4,20 +4,21 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 
 class Late:
-    """A field's shape, or several told apart by their `type`, by file and class:
+    """A field's shape, or several told apart by their `type`, by file and class, or a class that is there already:
 
         tool: Annotated[Any, Late("functions.Tool")]
+        retry: Annotated[RetryPolicy, Late(RetryPolicy)]
         part: Annotated[Any, Late({"text": "parts.TextPart", "image_url": "parts.ImagePart"})]
 
     `by` names another field that tells them apart. A value is taken, refused and written as if the shapes stood there.
     """
 
-    def __init__(self, homes: str | Mapping[str, str], by: str = "type") -> None:
+    def __init__(self, homes: str | Mapping[str, str] | type[BaseModel], by: str = "type") -> None:
         self._homes = homes
         self._by = by
         self._readers: dict[str, Callable[[Any], Any]] = {}
@@ -26,6 +27,8 @@ class Late:
         return core_schema.no_info_plain_validator_function(self._read)
 
     def _read(self, value: Any) -> Any:
+        if isinstance(self._homes, type):
+            return value if isinstance(value, self._homes) else self._homes.model_validate(value)
         home = self._homes if isinstance(self._homes, str) else self._chosen(value, self._homes)
         read: Callable[[Any], Any] | None = self._readers.get(home)
         if read is None:
