@@ -9,7 +9,15 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from wx_integrations.core.errors import UnexpectedResponse
 from wx_integrations.core.wire import chat as wire
 from wx_integrations.core.wire.chat import THINK, Choice, Completion, Delta, Usage
-from wx_integrations.langchain.metadata import PROVIDER, facts, is_blocked, normal_reason, usage_metadata, was_cut
+from wx_integrations.langchain.metadata import (
+    PROVIDER,
+    facts,
+    is_blocked,
+    normal_reason,
+    token_usage,
+    usage_metadata,
+    was_cut,
+)
 
 
 class Reading(NamedTuple):
@@ -38,7 +46,7 @@ def to_result(completion: Completion, reading: Reading) -> ChatResult:
     about = facts(completion)
     shared: dict[str, Any] = {"model_provider": PROVIDER, **about}
     if completion.usage is not None:
-        shared["token_usage"] = completion.usage.model_dump(exclude_none=True)
+        shared["token_usage"] = token_usage(completion.usage)
     blocked = is_blocked(completion.warnings)
     if blocked is not None and not any(_says(choice.message) for choice in completion.choices):
         return _blocked_result(blocked, shared, completion.usage)

@@ -22,6 +22,7 @@ from wx_integrations.langchain.metadata import (
     chunk_facts,
     is_blocked,
     normal_reason,
+    token_usage,
     usage_metadata,
     was_cut,
 )
@@ -198,7 +199,7 @@ class Fold:
         if self._logprobs is not None:
             metadata["logprobs"] = self._logprobs
         if self._usage is not None:
-            metadata["token_usage"] = self._usage.model_dump(exclude_none=True)
+            metadata["token_usage"] = token_usage(self._usage)
         message = AIMessageChunk(
             content="",
             id=self._id,

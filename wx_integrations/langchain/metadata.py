@@ -65,6 +65,11 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     return counts
 
 
+def token_usage(usage: Usage) -> dict[str, Any]:
+    """Return the token counts as the answer has them, without empty entries."""
+    return {name: count for name, count in usage if count is not None}
+
+
 _INPUT_DETAILS = {"cached_tokens": "cache_read", "cache_creation_tokens": "cache_creation"}
 _OUTPUT_DETAILS = {"reasoning_tokens": "reasoning"}
 
