@@ -47,6 +47,7 @@ _SHAPES = (
     "formats",
     "functions",
     "gateway",
+    "messages",
     "parts",
     "service",
     "embeddings",
@@ -57,8 +58,9 @@ _SHAPES = (
 )
 LATER = (
     *(f"core.wire.{name}" for name in _SHAPES),
-    *("core.agent_tools", "core.embedder", "core.ranker"),
-    *("langchain.called", "langchain.fold", "langchain.lookup", "langchain.parts", "langchain.structured"),
+    *("core.agent_tools", "core.embedder", "core.ranker", "core.sse", "core.streams"),
+    *("langchain.called", "langchain.fold", "langchain.lookup", "langchain.parts"),
+    *("langchain.schemas", "langchain.structured"),
     *("llamaindex.generations", "llamaindex.parts", "llamaindex.tools"),
 )
 """Modules that a chat in words does without."""
