@@ -5,6 +5,7 @@ python -m benchmarks                          # everything; writes RESULTS.md, r
 python -m benchmarks --quick                  # a smoke test of everything; writes nothing
 python -m benchmarks chat stream --rounds 5   # some tasks; prints, writes nothing
 python -m benchmarks chat --only ours,ibm-sdk # some contenders, by name or kind, with their floors
+python -m benchmarks import answer --into    # some tasks again, at the commit of RESULTS.md, and into it
 python -m benchmarks --list
 ```
 """
@@ -40,20 +41,24 @@ def main() -> None:
         sys.exit(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
     only = frozenset(filter(None, options.only.split(",")))
     tasks = [TASKS[name] for name in options.tasks or TASKS if not (options.quick and TASKS[name].full_only)]
+    if options.into and (only or options.quick or not options.tasks):
+        sys.exit("--into takes tasks, all their contenders, and the full options")
     whole = not (options.tasks or only or options.quick)
+    kept = Results.load() if options.into else None
     needed = sorted({CONTENDERS[name].environment for task in tasks for name in task.contenders(only)})
     prepare([SUITE, *needed], again=options.again)
-    with subject(options.commit or ("HEAD" if whole else "")) as measured, running(cores()[1]) as fixture:
+    revision = kept.facts["commit"] if kept else options.commit or ("HEAD" if whole else "")
+    with subject(revision) as measured, running(cores()[1]) as fixture:
         rounds = 2 if options.quick else options.rounds
         turns = 1 if options.quick else options.turns
         race = Race(fixture, measured.root, quick=options.quick, rounds=rounds, turns=turns, only=only)
         known = facts(measured.commit, dirty=measured.dirty, rounds=rounds, environments=needed) if whole else {}
-        results = Results(known)
+        results = kept or Results(known)
         try:
-            _run(race, results, tasks, save=whole)
+            _run(race, results, tasks, save=whole or options.into)
         finally:
             race.close()
-    if whole:
+    if whole or options.into:
         results.write()
     if options.check and (found := missed(results.readings)):
         sys.exit("not reached:\n" + "\n".join(found))
@@ -61,11 +66,11 @@ def main() -> None:
 
 def _run(race: Race, results: Results, tasks: list[Task], *, save: bool) -> None:
     """Run tasks, print their tables, and keep what was read."""
-    began = time.monotonic()
+    began, before = time.monotonic(), results.facts.get("minutes", 0)
     for task in tasks:
         print(f"{(time.monotonic() - began) / 60:5.1f} min {task.name}", file=sys.stderr, flush=True)
         rounds = race.run(task)
-        results.facts["minutes"] = round((time.monotonic() - began) / 60)
+        results.facts["minutes"] = before + round((time.monotonic() - began) / 60)
         results.add(task.name, rounds, save=save)
         print(table(Readings(task.name, rounds)), flush=True)
     print(targets.table(results.readings))
@@ -84,6 +89,7 @@ def _options() -> argparse.Namespace:
         "--commit", default="", help="measure this commit (without tasks: HEAD), not the files as they are"
     )
     parser.add_argument("--check", action="store_true", help="exit with an error if a target was not reached")
+    parser.add_argument("--into", action="store_true", help="put tasks into RESULTS.md, measured at its commit")
     parser.add_argument("--redraw", action="store_true", help="write RESULTS.md and plots again from results.json")
     parser.add_argument("--list", action="store_true", help="list tasks and contenders")
     return parser.parse_args()

@@ -101,7 +101,7 @@ class Race:
         names = task.contenders(self.only)
         found: list[dict[str, Reading]] = []
         failed: dict[str, Reading] = {}
-        rounds = min(self.rounds, task.rounds)
+        rounds = max(task.least, min(self.rounds, task.rounds))
         if self.quick and (task.fresh or task.loop in cold.LOOPS):
             rounds = 1
         for number in range(0 if task.fresh else -1, rounds):  # the first is the warm-up; new processes need none

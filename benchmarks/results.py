@@ -15,6 +15,7 @@ from benchmarks.environments import SUITE, python, variables, versions
 from benchmarks.race import NOISE, cores
 from benchmarks.readings import Readings, Round
 from benchmarks.report import table
+from benchmarks.tasks import STARTS
 
 HERE = Path(__file__).parent
 DATA, PAGE, PLOTS = HERE / "results.json", HERE / "RESULTS.md", HERE / "plots"
@@ -57,7 +58,7 @@ class Results:
         """Return RESULTS.md."""
         turns = [reading for rounds in self.tasks.values() for one in rounds for reading in one.values()]
         busy = sum(reading.get("others", 0) > NOISE for reading in turns)
-        parts = [HEAD.format(**self.facts, turns=len(turns), busy=busy, noise=f"{NOISE:.0%}")]
+        parts = [HEAD.format(**self.facts, starts=STARTS, turns=len(turns), busy=busy, noise=f"{NOISE:.0%}")]
         parts += ["## Targets\n", targets.table(self.readings), "## Plots\n"]
         parts += [f"![{plot.stem}](plots/{plot.name})\n" for plot in sorted(PLOTS.glob("*.png"))]
         parts += ["## Tables\n", *(table(readings) for readings in self.readings.values()), "## Versions\n"]
@@ -70,8 +71,8 @@ class Results:
 
 HEAD = """# What it costs, side by side with others
 
-Made by `python -m benchmarks` on {date} from commit `{commit}`{dirty}: {rounds} rounds, {minutes} minutes.
-{machine}; {system}; Python {python}.
+Made by `python -m benchmarks` on {date} from commit `{commit}`{dirty}: {rounds} rounds, {starts} of
+starting programs, {minutes} minutes. {machine}; {system}; Python {python}.
 
 How to read it: every contender runs in its own process, pinned to one core, the service on another; each round runs
 all of them next to each other in rotating order; a ratio is taken inside a round, and the median of the rounds is
@@ -92,7 +93,7 @@ def facts(commit: str, *, dirty: bool, rounds: int, environments: list[str]) -> 
         "commit": commit,
         "dirty": " and uncommitted changes" if dirty else "",
         "rounds": rounds,
-        "minutes": "?",
+        "minutes": 0,
         "machine": f"{os.cpu_count()} cores ({''.join(model[:1])}, {pinned}), {''.join(map(str, memory))} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

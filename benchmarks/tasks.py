@@ -35,6 +35,7 @@ class Task:
         needs: the contender's method, if it is not the loop's name; who has none is left out.
         without: contenders left out.
         rounds: at most so many rounds.
+        least: at least so many, as far as they are not quick: two starts of one program differ by a tenth.
         costly: contenders that take so long that they run in the first two rounds only, and not in `--quick`.
         fresh: a new process for each turn.
         alone: new processes before the first round: what other tasks left is not in the collector's way.
@@ -54,6 +55,7 @@ class Task:
     needs: str = ""
     without: frozenset[str] = frozenset()
     rounds: int = 99
+    least: int = 0
     costly: frozenset[str] = frozenset()
     fresh: bool = False
     alone: bool = False
@@ -75,6 +77,10 @@ class Task:
         return [name for name in able if name in asked]
 
 
+STARTS = 21
+"""Rounds of programs in new processes."""
+
+
 def _cold() -> tuple[Task, ...]:
     return (
         Task(
@@ -83,7 +89,7 @@ def _cold() -> tuple[Task, ...]:
             "import",
             columns=("cpu ms", "cpu/raw", "cpu/framework", "modules", "rss", "objects", "packages"),
             needs="imports",
-            rounds=7,
+            least=STARTS,
             note="`packages`: third-party packages that it loads besides its floor's.",
         ),
         Task(
@@ -95,7 +101,7 @@ def _cold() -> tuple[Task, ...]:
                 *("import ms", "construct ms", "call ms", "requests", "peak"),
             ),
             needs="call",
-            rounds=7,
+            least=STARTS,
             tls=True,
             note="`import` (with the interpreter's start), `construct`, `call`: CPU ms.",
         ),
