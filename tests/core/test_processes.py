@@ -144,6 +144,34 @@ def test_loops_within_loops_as_in_notebooks(serve: Serve) -> None:
     assert script.tokens == 1
 
 
+def test_fifty_threads_need_the_shapes_for_the_first_time(serve: Serve) -> None:
+    """Pydantic builds a shape when it is first used, and others are loaded when there is a value for them."""
+    out = interpreter.run(
+        serve(Script(lambda seen: SPECS)),
+        """
+        from wx_integrations import Connection
+        from wx_integrations.core.wire.chat import ChatRequest, Completion
+        """,
+        """
+        sys.setswitchinterval(1e-6)
+        SAID = [{"role": role, "content": role} for role in ("system", "user", "assistant", "control")]
+        TOLD = b'{"choices":[{"message":{"tool_calls":[{"id":"c"}]}}],"system":{"warnings":[{"message":"note"}]}}'
+        found = []
+        def use():
+            connection = Connection(url=URL, token="t", project_id="p", retry={"retry_total": 2})
+            request = ChatRequest(messages=SAID, crypto={"key_ref": "k"}, tools=[{"function": {"name": "f"}}])
+            answer = Completion.model_validate_json(TOLD)
+            found.append((
+                connection.retry.retry_total, request.to_wire()["messages"] == SAID, answer.warnings[0].message,
+                answer.choices[0].message.tool_calls,
+            ))
+        together(50, use)
+        print(len(found), {str(one) for one in found})
+        """,
+    )
+    assert out == "50 {\"(2, True, 'note', [{'id': 'c'}])\"}\n"
+
+
 def test_the_end_of_the_interpreter(serve: Serve) -> None:
     """With streams and clients open, and a thread in the middle of one: it says nothing."""
     streamed = stream(*frames(1, 2), HANG, end=False)
