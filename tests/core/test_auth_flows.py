@@ -317,6 +317,9 @@ def test_a_wrong_key_names_its_variable(colour: Colour) -> None:
         (httpx.Response(200, json={"access_token": ""}), UnexpectedResponse, "without a token"),
         (httpx.Response(200, json={"access_token": "a\nb"}), UnexpectedResponse, "without a token"),
         (httpx.Response(200, json=[]), UnexpectedResponse, "without a token"),
+        (httpx.Response(200, json={"access_token": "a.b.c", "expires_in": "3600"}), UnexpectedResponse, "without a"),
+        (httpx.Response(200, json={"access_token": "a.b.c", "expires_in": True}), UnexpectedResponse, "without a"),
+        (httpx.Response(200, text='{"access_token":"a.b.c","expires_in":NaN}'), UnexpectedResponse, "without a token"),
         (httpx.Response(302, headers={"location": "https://evil.example.com"}), Exception, "302"),
     ],
 )

@@ -28,7 +28,7 @@ FORM = {**_COMMON, b"Content-Type": b"application/x-www-form-urlencoded"}
 JSON = {**_COMMON, b"Content-Type": b"application/json"}
 
 IAM_TOKEN = ("access_token",)
-"""Where IBM Cloud IAM (`POST /identity/token`) has its token; `expires_in` has its seconds."""
+"""Where IBM Cloud IAM (`POST /identity/token`) has its token; it alone says how many seconds it lives."""
 PLATFORM_TOKEN = ("token",)
 """Where Cloud Pak for Data (`/icp4d-api/v1/authorize`), AWS and GovCloud have it."""
 VALIDATED_TOKEN = ("accessToken", "token")
@@ -215,7 +215,10 @@ def _given(answer: Any, names: tuple[str, ...]) -> Token:
     value = next((found[name] for name in names if found.get(name)), None)
     if not isinstance(value, str) or flaw("token", value):
         raise ValueError("no token")
-    return Token(SecretStr(value), _seconds(found.get("expires_in")) or lifetime_of(value))
+    lifetime = found.get("expires_in") if names == IAM_TOKEN else None
+    if lifetime is not None and type(lifetime) not in (int, float):
+        raise ValueError("a lifetime is no number")
+    return Token(SecretStr(value), _seconds(lifetime) or lifetime_of(value))
 
 
 def _post_form(url: str, form: Mapping[str, Any]) -> httpx.Request:
@@ -241,7 +244,7 @@ def _read(response: httpx.Response, names: tuple[str, ...]) -> Token:
     if not response.is_success:
         raise _refusal(response)
     with contextlib.suppress(ValueError):
-        return _given(from_json(response.content.removeprefix(BOM_UTF8)), names)
+        return _given(from_json(response.content.removeprefix(BOM_UTF8), allow_inf_nan=False), names)
     # The body may hold a token, so no excerpt.
     raise noted(
         UnexpectedResponse(
