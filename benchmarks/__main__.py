@@ -5,7 +5,7 @@ python -m benchmarks                          # everything; writes RESULTS.md, r
 python -m benchmarks --quick                  # a smoke test of everything; writes nothing
 python -m benchmarks chat stream --rounds 5   # some tasks; prints, writes nothing
 python -m benchmarks chat --only ours,ibm-sdk # some contenders, by name or kind, with their floors
-python -m benchmarks import answer --into    # some tasks again, at the commit of RESULTS.md, and into it
+python -m benchmarks import answer --into     # some tasks again, at the commit of RESULTS.md, and into it
 python -m benchmarks --list
 ```
 """
@@ -41,8 +41,8 @@ def main() -> None:
         sys.exit(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
     only = frozenset(filter(None, options.only.split(",")))
     tasks = [TASKS[name] for name in options.tasks or TASKS if not (options.quick and TASKS[name].full_only)]
-    if options.into and (only or options.quick or not options.tasks):
-        sys.exit("--into takes tasks, all their contenders, and the full options")
+    if options.into and (only or options.quick or options.commit or not options.tasks):
+        sys.exit("--into takes tasks, with all their contenders and full options, and the commit of RESULTS.md")
     whole = not (options.tasks or only or options.quick)
     kept = Results.load() if options.into else None
     needed = sorted({CONTENDERS[name].environment for task in tasks for name in task.contenders(only)})
@@ -80,7 +80,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.description = __doc__
     parser.add_argument("tasks", nargs="*", metavar="task")
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds after the warm-up (5)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="measured rounds after the warm-up (5; starts of programs: 21)"
+    )
     parser.add_argument("--turns", type=int, default=4, help="tries in a round while others use the core (4)")
     parser.add_argument("--only", default="", help="contenders, by name or kind (ours, incumbent), with commas")
     parser.add_argument("--quick", action="store_true", help="two small rounds: does everything work?")

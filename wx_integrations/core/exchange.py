@@ -17,12 +17,7 @@ from pydantic_core import from_json, to_json
 from wx_integrations.core import errors
 from wx_integrations.core.calls import Call, StreamCall
 from wx_integrations.core.connection import Connection
-from wx_integrations.core.errors import (
-    ConfigurationError,
-    ServiceError,
-    UnexpectedResponse,
-    WatsonxError,
-)
+from wx_integrations.core.errors import ConfigurationError, ServiceError, UnexpectedResponse, WatsonxError
 from wx_integrations.core.retry import TRAIL, RetryPolicy, Trail, Waiting, connection_error
 from wx_integrations.core.secrets import redact, sent_secrets, unguarded
 from wx_integrations.core.settings import check_headers, timeout_dict

@@ -255,34 +255,23 @@ def hosts_of(url: str, *, platform_url: str | None = None, token_url: str | None
 
 def _refuse_other_family(origin: str, host: str, platform_url: str | None) -> None:
     if origin in _NOT_ML:
-        raise ConfigurationError(
-            f"url: {host} is the platform host, which serves no models",
-            hint=f"Use {_NOT_ML[origin]} (WATSONX_URL)",
-            field="url",
-            env="WATSONX_URL",
+        raise _no_ml_host(
+            f"{host} is the platform host, which serves no models", f"Use {_NOT_ML[origin]} (WATSONX_URL)"
         )
     if host == "cloud.ibm.com" or host.startswith("iam."):
-        raise ConfigurationError(
-            f"url: {host} serves no models",
-            hint="Use your region's URL, such as https://us-south.ml.cloud.ibm.com (WATSONX_URL)",
-            field="url",
-            env="WATSONX_URL",
-        )
+        hint = "Use your region's URL, such as https://us-south.ml.cloud.ibm.com (WATSONX_URL)"
+        raise _no_ml_host(f"{host} serves no models", hint)
     known = f"https://{host}"
     if known in _BY_ML:
-        raise ConfigurationError(
-            f"url: {host} is served over https at its usual port only",
-            hint=f"Use {known} (WATSONX_URL)",
-            field="url",
-            env="WATSONX_URL",
-        )
+        raise _no_ml_host(f"{host} is served over https at its usual port only", f"Use {known} (WATSONX_URL)")
     if host.endswith(".ml.cloud.ibm.com") and platform_url is None:
         region = host.removesuffix(".ml.cloud.ibm.com")
         near = difflib.get_close_matches(region.removeprefix("private."), REGIONS, n=1)
         suggestion = f"Did you mean {near[0]!r}? " if near else ""
-        raise ConfigurationError(
-            f"url: {region!r} is not a known region of IBM Cloud",
-            hint=f"{suggestion}If the region is new, give its platform_url as well",
-            field="url",
-            env="WATSONX_URL",
-        )
+        hint = f"{suggestion}If the region is new, give its platform_url as well"
+        raise _no_ml_host(f"{region!r} is not a known region of IBM Cloud", hint)
+
+
+def _no_ml_host(what: str, hint: str) -> ConfigurationError:
+    """Return the refusal of a URL that is none of an ml host."""
+    return ConfigurationError(f"url: {what}", hint=hint, field="url", env="WATSONX_URL")

@@ -1,10 +1,11 @@
 """The arguments of ChatWatsonx: the parameters of an answer, and how answers are read."""
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import ConfigDict, Field, StrictInt
 
 from wx_integrations.core.errors import ConfigurationError
+from wx_integrations.core.fields import ModelFields
 from wx_integrations.langchain.arguments import params_as_dict, refuse_unknown
 from wx_integrations.langchain.content import MediaPolicy
 from wx_integrations.langchain.parameters import NAMES, check, normal
@@ -18,13 +19,7 @@ _OTHER_CLIENTS = {
 """Arguments of langchain-ibm's class that hold another SDK's objects."""
 
 
-if TYPE_CHECKING:
-    from wx_integrations.core.fields import ModelFields as Base
-else:  # a mixin of its own: pydantic copies the fields of each base, which costs a tenth of a millisecond for these
-    Base = BaseModel
-
-
-class ChatFields(Base):
+class ChatFields(ModelFields):
     """Parameters of chat requests as an adapter's arguments; None leaves the service's default.
 
     Each can also be given per call, where it wins. See the watsonx.ai API

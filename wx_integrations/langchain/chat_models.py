@@ -20,7 +20,6 @@ from pydantic import ConfigDict, PrivateAttr
 
 from wx_integrations.core import calls
 from wx_integrations.core.errors import ConfigurationError, ServiceError
-from wx_integrations.core.fields import ModelFields
 from wx_integrations.langchain import blocks
 from wx_integrations.langchain.answers import to_result
 from wx_integrations.langchain.arguments import refuse_unknown
@@ -42,7 +41,7 @@ def _message_id(run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | 
     return f"{LC_ID_PREFIX}-{run.run_id}" if run is not None else None
 
 
-class ChatWatsonx(Tracing, Counting, ChatFields, ModelFields, BaseChatModel):
+class ChatWatsonx(Tracing, Counting, ChatFields, BaseChatModel):
     """Chat models of IBM watsonx.ai.
 
     Give `model_id` (a model of the catalogue, within a project or space),

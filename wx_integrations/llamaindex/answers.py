@@ -29,15 +29,7 @@ from wx_integrations.core.errors import StreamBroken, UnexpectedResponse
 from wx_integrations.core.inline import ThoughtSplitter
 from wx_integrations.core.toolcalls import AssembledCall, Assembler, whole_calls
 from wx_integrations.core.wire.chat import THINK, Completion, Delta, Usage
-from wx_integrations.core.wire.frames import (
-    ABOUT,
-    Chunk,
-    StreamChoice,
-    StreamDelta,
-    model_of,
-    notes_of,
-    usage_of,
-)
+from wx_integrations.core.wire.frames import ABOUT, Chunk, StreamChoice, StreamDelta, model_of, notes_of, usage_of
 from wx_integrations.core.wire.rare import SystemDetails, Warning  # noqa: A004
 from wx_integrations.core.wire.shapes import Received
 from wx_integrations.llamaindex.logprobs import of_chat
