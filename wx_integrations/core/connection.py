@@ -184,6 +184,12 @@ class Connection(BaseModel):
         return hosts
 
     @property
+    def is_plain(self) -> bool:
+        """Whether nobody is asked over TLS, as is usual with an emulator on this machine."""
+        urls = (self.hosts.ml, self.hosts.platform, self.hosts.token, self.bedrock_url)
+        return all(url is None or url.lower().startswith("http://") for url in urls)
+
+    @property
     def version_date(self) -> str:
         """The `version` query parameter."""
         return self.version if self.version and is_version_date(self.version) else API_VERSION

@@ -13,7 +13,7 @@ import contextlib
 import copy
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 import httpx
@@ -75,39 +75,39 @@ class ConnectionFields(BaseModel):
         protected_namespaces=(),
     )
 
-    url: str | None = Field(default=None, repr=False)
-    region: str | None = Field(default=None, repr=False)
+    url: str | None = None
+    region: str | None = None
     api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("api_key", "apikey"), exclude=True, repr=False
     )
-    token: SecretStr | None = Field(default=None, exclude=True, repr=False)
-    token_function: Callable[[], Any] | None = Field(default=None, exclude=True, repr=False)
-    atoken_function: Callable[[], Awaitable[Any]] | None = Field(default=None, exclude=True, repr=False)
-    username: str | None = Field(default=None, repr=False)
-    password: SecretStr | None = Field(default=None, exclude=True, repr=False)
-    zen_api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
-    instance_id: str | None = Field(default=None, repr=False)
-    version: str | None = Field(default=None, repr=False)
-    auth_type: AuthType | None = Field(default=None, repr=False)
-    trusted_profile_id: str | None = Field(default=None, repr=False)
-    bedrock_url: str | None = Field(default=None, repr=False)
-    auth_url: str | None = Field(default=None, repr=False)
-    platform_url: str | None = Field(default=None, repr=False)
-    project_id: str | None = Field(default=None, repr=False)
-    space_id: str | None = Field(default=None, repr=False)
-    verify: bool | str | ssl.SSLContext | None = Field(default=None, exclude=True, repr=False)
-    proxies: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
-    headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
-    timeout: float | httpx.Timeout | None = Field(default=None, exclude=True, repr=False)
-    limits: httpx.Limits | None = Field(default=None, exclude=True, repr=False)
-    max_retries: int | None = Field(default=None, repr=False)
-    retry: Annotated[RetryPolicy, Late(RetryPolicy)] | None = Field(default=None, exclude=True, repr=False)
-    allow_http: bool = Field(default=False, repr=False)
-    use_private_token_url: bool = Field(default=False, repr=False)
-    pickle_secrets: bool = Field(default=False, repr=False)
-    httpx_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
-    async_httpx_client: httpx.AsyncClient | None = Field(default=None, exclude=True, repr=False)
-    connection: Annotated[Connection, Late(Connection)] | None = Field(default=None, exclude=True, repr=False)
+    token: SecretStr | None = Field(default=None, exclude=True)
+    token_function: Callable[[], Any] | None = Field(default=None, exclude=True)
+    atoken_function: Callable[[], Awaitable[Any]] | None = Field(default=None, exclude=True)
+    username: str | None = None
+    password: SecretStr | None = Field(default=None, exclude=True)
+    zen_api_key: SecretStr | None = Field(default=None, exclude=True)
+    instance_id: str | None = None
+    version: str | None = None
+    auth_type: AuthType | None = None
+    trusted_profile_id: str | None = None
+    bedrock_url: str | None = None
+    auth_url: str | None = None
+    platform_url: str | None = None
+    project_id: str | None = None
+    space_id: str | None = None
+    verify: bool | str | ssl.SSLContext | None = Field(default=None, exclude=True)
+    proxies: Mapping[str, str] | None = Field(default=None, exclude=True)
+    headers: Mapping[str, str] | None = Field(default=None, exclude=True)
+    timeout: float | httpx.Timeout | None = Field(default=None, exclude=True)
+    limits: httpx.Limits | None = Field(default=None, exclude=True)
+    max_retries: int | None = None
+    retry: Annotated[RetryPolicy, Late(RetryPolicy)] | None = Field(default=None, exclude=True)
+    allow_http: bool = False
+    use_private_token_url: bool = False
+    pickle_secrets: bool = False
+    httpx_client: httpx.Client | None = Field(default=None, exclude=True)
+    async_httpx_client: httpx.AsyncClient | None = Field(default=None, exclude=True)
+    connection: Annotated[Connection, Late(Connection)] | None = Field(default=None, exclude=True)
 
     _held: _Held = PrivateAttr(default_factory=_Held)
     _settled: Connection | None = PrivateAttr(default=None)
@@ -138,6 +138,9 @@ class ConnectionFields(BaseModel):
             raise ConfigurationError.from_validation(error, type(self).__name__) from None
         self._settled = self._build_connection(Connection.of_checked)
         self._check()
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [(name, value) for name, value in super().__repr_args__() if name not in _HIDDEN]
 
     def _check(self) -> None:
         """Refuse contradictions among the fields; adapters extend it."""
@@ -338,9 +341,9 @@ def options(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-_CONNECTION_NAMES = tuple(
-    name for name in ConnectionFields.model_fields if name != "connection" and not name.startswith("_")
-)
+_HIDDEN = frozenset(ConnectionFields.model_fields)
+"""Who and where is not for logs, in which an adapter's text may end."""
+_CONNECTION_NAMES = tuple(name for name in ConnectionFields.model_fields if name != "connection")
 
 
 class ModelFields(ConnectionFields):
