@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tests.core.counting import lines_run
@@ -309,16 +309,22 @@ def test_what_comes_after_the_end_is_a_fault() -> None:
 
 
 @given(st.text('{}"\\[]:,1anul \nd83e', max_size=40) | st.text(max_size=20), st.lists(st.integers(0, 40), max_size=8))
+@example('"{"1', [2])
 @settings(max_examples=250)
 def test_any_text_reads_alike_in_any_pieces(text: str, cuts: list[int]) -> None:
     pieces = pieces_of(text, cuts)
-    shown = read(*pieces)
+    reader = ArgumentsReader()
+    shown = "".join([*map(reader.feed, pieces), reader.finish()])
     try:
         expected = parse_arguments(read(text))
     except MalformedArguments:
         # a row of pieces of which one alone is an object may mean something, and is tested above
         assume(not any(whole_object(piece.strip(" \n")) for piece in pieces))
-        assert shown == read(text)
+        if reader.fault is None:
+            assert shown == read(text)
+        else:  # the beginning was shown before the fault came to light
+            with pytest.raises(MalformedArguments):
+                parse_arguments(shown)
     else:
         assert parse_arguments(shown) == expected
 

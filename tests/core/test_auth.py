@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.certificates import QUICK
 from tests.support.clock import FakeTime
 from tests.support.colour import Colour
 from tests.support.late import LATE
@@ -33,9 +32,7 @@ Serve = Callable[..., Server]
 
 
 def connect(server: Server, **settings: Any) -> Connection:
-    return Connection(
-        **{"url": server.url, "api_key": "the-api-key", "max_retries": 0, "timeout": 10, "verify": QUICK, **settings}
-    )
+    return Connection(**{"url": server.url, "api_key": "the-api-key", "max_retries": 0, "timeout": 10, **settings})
 
 
 def used(server: Server) -> list[str | None]:

@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.certificates import QUICK
 from tests.support.clock import FakeTime
 from tests.support.colour import Colour
 from tests.support.recorder import Recorder
@@ -72,7 +71,7 @@ SPECS = answer(200, {"limit": 1, "first": {"href": "x"}, "resources": []})
 
 
 def connect(server: Server, **settings: Any) -> Connection:
-    return Connection(**{"url": server.url, "token": "t", "timeout": 10, "verify": QUICK, "max_retries": 0, **settings})
+    return Connection(**{"url": server.url, "token": "t", "timeout": 10, "max_retries": 0, **settings})
 
 
 def piece(text: str = "", finish: str | None = None, **more: Any) -> dict[str, Any]:

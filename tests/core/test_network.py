@@ -13,7 +13,7 @@ import httpcore
 import httpx
 import pytest
 
-from tests.support.certificates import QUICK, Authority
+from tests.support.certificates import Authority
 from tests.support.leftovers import Reached, busy, cancelled_at, open_in, pools_of, until
 from tests.support.server import (
     CLOSE,
@@ -78,7 +78,7 @@ async def test_cancelled_at_any_point_a_call_leaves_nothing_in_use(
         Connection(
             url=server.url,
             api_key="k",
-            verify=str(authority.file) if tls else QUICK,
+            verify=str(authority.file) if tls else None,
             max_retries=1,
             limits=limits,
             retry_backoff_factor=0.0,
@@ -473,7 +473,7 @@ async def test_the_work_s_own_error_comes_out() -> None:
 async def test_a_place_in_the_pool_goes_to_the_next_when_a_request_is_cancelled(serve: Serve) -> None:
     server = serve(Script([HANG], OK))
     limits = httpx.Limits(max_connections=1)
-    session = Session(Connection(url=server.url, token="t", verify=QUICK, limits=limits, max_retries=0))
+    session = Session(Connection(url=server.url, token="t", limits=limits, max_retries=0))
     first = asyncio.create_task(session.async_client.run(CALL))
     await asyncio.to_thread(server.next)
     second = asyncio.create_task(session.async_client.run(CALL))
@@ -488,7 +488,7 @@ async def test_a_place_in_the_pool_goes_to_the_next_when_a_request_is_cancelled(
 
 async def test_a_broken_connection_is_named(serve: Serve) -> None:
     server = serve(Script([CLOSE]))
-    session = Session(Connection(url=server.url, token="t", verify=QUICK, max_retries=0))
+    session = Session(Connection(url=server.url, token="t", max_retries=0))
     with pytest.raises(ConnectionFailed, match=r"broke before the answer was whole \(Server disconnected"):
         await session.async_client.run(CALL)
     await session.async_client.aclose()

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.certificates import QUICK
 from tests.support.clock import FakeTime
 from tests.support.colour import Colour
 from tests.support.server import HANG, Script, Server, answer
@@ -31,9 +30,7 @@ Serve = Callable[..., Server]
 
 
 def connect(server: Server, **settings: Any) -> Connection:
-    return Connection(
-        **{"url": server.url, "api_key": "k", "timeout": 10, "verify": QUICK, "max_retries": 2, **settings}
-    )
+    return Connection(**{"url": server.url, "api_key": "k", "timeout": 10, "max_retries": 2, **settings})
 
 
 def test_a_session_with_other_options_keeps_to_them(colour: Colour, serve: Serve, time: FakeTime) -> None:

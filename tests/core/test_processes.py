@@ -25,7 +25,7 @@ from wx_integrations.core.session import Session
 CALL = model_specs()
 STREAM = StreamCall(path="/ml/v1/text/chat_stream", parse=bytes, is_last=lambda data: data == b'"end"', body=b"{}")
 def session(**settings):
-    return Session.of(Connection(**{"url": URL, "api_key": "the-canary-key", "verify": QUICK, **settings}))
+    return Session.of(Connection(**{"url": URL, "api_key": "the-canary-key", **settings}))
 """
 LIFE = """
 make = session

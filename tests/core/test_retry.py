@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.certificates import QUICK
 from tests.support.clock import FakeTime
 from tests.support.colour import Colour
 from tests.support.late import LATE
@@ -53,7 +52,7 @@ Serve = Callable[..., Server]
 
 
 def connect(server: Server, **settings: Any) -> Connection:
-    return Connection(**{"url": server.url, "token": "t", "timeout": 10, "verify": QUICK, **settings})
+    return Connection(**{"url": server.url, "token": "t", "timeout": 10, **settings})
 
 
 # --------------------------------------------------------------------------- the policy

@@ -72,7 +72,7 @@ def sent_tokens(server: Server) -> list[str]:
 
 
 def settings_of(server: Server, **more: Any) -> dict[str, Any]:
-    own = {"url": server.url, "api_key": "canary-key", "headers": {"X-Api-Key": "canary-header"}, "verify": QUICK}
+    own = {"url": server.url, "api_key": "canary-key", "headers": {"X-Api-Key": "canary-header"}}
     return {**own, "timeout": 5, "max_retries": 1, **more}
 
 
@@ -114,7 +114,7 @@ def test_no_connection_shows_none(colour: Colour, records: Records, time: FakeTi
         taken.bind(("127.0.0.1", 0))  # and nobody listens
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         for login in ({"api_key": "canary-key"}, {"token": "canary-token"}):
-            connection = Connection(url=url, verify=QUICK, headers={"X-Api-Key": "canary-header"}, **login)
+            connection = Connection(url=url, headers={"X-Api-Key": "canary-header"}, **login)
             session = colour.session(connection, time.waiting)
             with pytest.raises(ConnectionFailed) as caught:
                 colour.run(session, CALL)
@@ -172,7 +172,7 @@ def test_a_renewal_that_fails_shows_neither_the_old_token_nor_the_new(
 def test_token_functions_answers_are_not_shown(colour: Colour, serve: Serve, records: Records) -> None:
     server = serve(Script(answer(200, {})))
     for value in ("canary\n", ["canary"], {"token": "canary\n"}, ("canary\n", 5)):
-        connection = Connection(url=server.url, token_function=lambda value=value: value, verify=QUICK)
+        connection = Connection(url=server.url, token_function=lambda value=value: value)
         with pytest.raises(ConfigurationError) as caught:
             colour.run(colour.session(connection), CALL)
         assert leaks_told_by(caught.value) == {}

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.certificates import QUICK
 from tests.support.colour import Colour
 from tests.support.server import Script, Server, answer
 from tests.support.tokens import iam
@@ -30,8 +29,7 @@ class Adapter(ModelFields):
 def test_ten_adapters_make_one_exchange_over_one_connection(colour: Colour, serve: Callable[..., Server]) -> None:
     server = serve(script := Script(OK, token=iam()))
     adapters = [
-        Adapter(model_id=f"m{number}", url=server.url, api_key="k", project_id=f"p{number % 3}", verify=QUICK)
-        for number in range(10)
+        Adapter(model_id=f"m{number}", url=server.url, api_key="k", project_id=f"p{number % 3}") for number in range(10)
     ]
     assert server.accepted == 0
     for adapter in adapters:

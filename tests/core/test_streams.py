@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.certificates import QUICK
 from tests.support.colour import Colour
 from tests.support.leftovers import busy, pools_of, until
 from tests.support.server import CLOSE, HANG, RESET, Script, Server, Step, frames, pause, stream
@@ -30,7 +29,7 @@ CALL = chat_stream(MODEL, ChatRequest(messages=[*SAID]))
 
 
 def connect(server: Server, **settings: Any) -> Connection:
-    return Connection(**{"url": server.url, "token": "t", "verify": QUICK, **settings})
+    return Connection(**{"url": server.url, "token": "t", **settings})
 
 
 def piece(text: str = "", finish: str | None = None, index: int = 0, **more: Any) -> dict[str, Any]:

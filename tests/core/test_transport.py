@@ -153,6 +153,34 @@ def test_one_context_serves_both_colours_proxies_and_loops(
     assert len(made) == 1
 
 
+def test_no_roots_are_read_for_hosts_without_tls(colour: Colour, serve: Serve) -> None:
+    """Nor is anybody trusted, should TLS be spoken after all."""
+    server = serve(Script(OK))
+    session = colour.session(connect(server))
+    colour.run(session, model_specs())
+    context = session.client._shared.context
+    assert context.get_ca_certs() == []
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+@pytest.mark.parametrize("name", ["url", "auth_url", "platform_url", "bedrock_url"])
+def test_one_host_with_tls_is_enough_to_read_the_roots(
+    name: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    plain = dict.fromkeys(("url", "auth_url", "platform_url", "bedrock_url"), "http://127.0.0.1:1/x")
+    login = {"username": "u", "password": "p", "auth_type": "cp4d_iam"}
+    assert Session(Connection(**plain, **login)).client._shared.context.get_ca_certs() == []
+    mixed = {**plain, name: "HTTPS://127.0.0.1:1/x"}
+    assert len(Session(Connection(**mixed, **login)).client._shared.context.get_ca_certs()) == 1
+
+
+def test_roots_of_one_s_own_are_read_whoever_is_asked(serve: Serve, tmp_path: Path) -> None:
+    server = serve(Script(OK))
+    with pytest.raises(ConfigurationError, match="verify: not a usable CA file"):
+        Session(connect(server, verify=tmp_path / "none.pem")).client.run(model_specs())
+
+
 # --------------------------------------------------------------------------- proxies
 
 
@@ -165,7 +193,7 @@ def test_plain_http_through_a_proxy(colour: Colour, serve: Serve, given: str, mo
         settings["proxies"] = {"http" if given == "explicit" else "http://cpd.example.com": url}
     else:
         monkeypatch.setenv(given, url)
-    connection = Connection(url="http://cpd.example.com", token="t", allow_http=True, verify=QUICK, **settings)
+    connection = Connection(url="http://cpd.example.com", token="t", allow_http=True, **settings)
     colour.run(colour.session(connection), model_specs())
     (seen,) = proxy.seen
     assert seen.target.startswith("http://cpd.example.com/ml/v1/foundation_model_specs?")
@@ -214,7 +242,7 @@ def test_explicit_proxies_replace_those_of_the_environment(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     server = serve(Script(OK))
-    colour.run(colour.session(connect(server, proxies={}, verify=QUICK)), model_specs())
+    colour.run(colour.session(connect(server, proxies={})), model_specs())
     assert len(server.seen) == 1
 
 

@@ -14,7 +14,6 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from tests.support.certificates import QUICK
 from tests.support.leftovers import busy, open_in, pools_of, until
 from tests.support.server import HANG, Script, Server, frames, stream
 from wx_integrations.langchain import ChatWatsonx, WatsonxLLM
@@ -46,7 +45,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def made(adapter: type[Any], server: Server, **settings: Any) -> Any:
-    given = {"url": server.url, "token": "t", "project_id": "p", "model_id": "m", "verify": QUICK, "max_retries": 0}
+    given = {"url": server.url, "token": "t", "project_id": "p", "model_id": "m", "max_retries": 0}
     return adapter(**{**given, **settings})
 
 

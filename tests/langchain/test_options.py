@@ -15,7 +15,6 @@ from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage
 from langchain_core.tools import ToolException
 
-from tests.support.certificates import QUICK
 from tests.support.server import HANG, Script, Server, answer, frames, stream
 from tests.support.tokens import iam
 from wx_integrations import ConfigurationError, RetryPolicy, StreamBroken, TimedOut, Unavailable
@@ -35,7 +34,7 @@ def serve() -> Iterator[Start]:
 
 
 def made(adapter: type[Any], server: Server, **settings: Any) -> Any:
-    given = {"url": server.url, "api_key": "k", "project_id": "p", "model_id": "m", "verify": QUICK, "timeout": 10}
+    given = {"url": server.url, "api_key": "k", "project_id": "p", "model_id": "m", "timeout": 10}
     policy = RetryPolicy(retry_total=2, retry_backoff_factor=0.0)
     return adapter(**{**given, "retry": policy, **settings})
 
@@ -134,7 +133,7 @@ def test_a_toolkit_s_copy_has_tools_of_its_own(serve: Start, changed: str) -> No
     tool = {"name": "A", "description": "a", "input_schema": {"type": "object", "properties": {}}}
     server = serve(answer(200, {"resources": [tool]}))
     policy = RetryPolicy(retry_total=2, retry_backoff_factor=0.0)
-    toolkit = WatsonxToolkit(url=server.url, token="one", project_id="p", verify=QUICK, retry=policy)
+    toolkit = WatsonxToolkit(url=server.url, token="one", project_id="p", retry=policy)
     assert [one.name for one in toolkit.get_tools()] == ["A"]
     if changed == "options":
         copied = toolkit.with_options(retry=ONCE)

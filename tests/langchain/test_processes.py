@@ -14,7 +14,7 @@ from tests.support.server import Script, Server
 
 MADE = """
 from wx_integrations.langchain import {name}, WatsonxWarning
-SETTINGS = {{"model_id": "m", "api_key": "the-canary-key", "project_id": "p", "verify": QUICK}}
+SETTINGS = {{"model_id": "m", "api_key": "the-canary-key", "project_id": "p"}}
 def make(**settings):
     return {name}(**{{**SETTINGS, **settings}})
 def ask(model):
@@ -78,7 +78,7 @@ def test_an_llm_at_the_end_of_the_interpreter(server: Server) -> None:
 
 
 def test_spawned_processes(server: Server, script: Script, tmp_path: Path) -> None:
-    job = "import ssl, warnings\nQUICK = None\n" + textwrap.dedent(CHAT) + QUIET + lifecycle.JOB
+    job = "import warnings\n" + textwrap.dedent(CHAT) + QUIET + lifecycle.JOB
     (tmp_path / "jobs.py").write_text(job)
     out = run(server, CHAT, QUIET + lifecycle.SPAWN, PYTHONPATH=str(tmp_path), PYTHONWARNINGS="ignore")
     assert out == "['asked']\n"

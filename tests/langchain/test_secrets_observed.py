@@ -24,7 +24,6 @@ from langsmith import Client
 
 from tests.langchain.chatting import Caller
 from tests.support.canaries import PROJECT, leaks, told_by
-from tests.support.certificates import QUICK
 from tests.support.echo import TROUBLES, Hostile, echoed, granting
 from tests.support.server import Server, answer
 from wx_integrations.core.agent_tools import AgentTool
@@ -149,7 +148,7 @@ def service(hostile: Hostile) -> Iterator[dict[str, Any]]:
     with Server(hostile) as server:
         headers = {"X-Api-Key": "canary-header"}
         login = {"url": server.url, "api_key": "canary-key", "project_id": PROJECT, "headers": headers}
-        yield {**login, "verify": QUICK, "max_retries": 0, "timeout": httpx.Timeout(10, read=0.5)}
+        yield {**login, "max_retries": 0, "timeout": httpx.Timeout(10, read=0.5)}
 
 
 def weather(city: str) -> str:

@@ -15,7 +15,6 @@ from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
 
-from tests.support.certificates import QUICK
 from tests.support.leftovers import busy, open_in, pools_of, until
 from tests.support.server import HANG, Script, Server, frames, stream, wait_until
 from wx_integrations.core.errors import StreamBroken
@@ -53,7 +52,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def llm(server: Server, **settings: Any) -> WatsonxLLM:
-    given = {"url": server.url, "token": "t", "project_id": "p", "model_id": "m", "verify": QUICK, "max_retries": 0}
+    given = {"url": server.url, "token": "t", "project_id": "p", "model_id": "m", "max_retries": 0}
     return WatsonxLLM(**{**given, **settings})
 
 

@@ -13,7 +13,6 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.tools import FunctionTool
 
-from tests.support.certificates import QUICK
 from tests.support.server import HANG, Script, Server, answer
 from tests.support.tokens import iam
 from wx_integrations import ConfigurationError, RetryPolicy, TimedOut, Unavailable
@@ -35,7 +34,7 @@ def serve() -> Iterator[Start]:
 
 
 def made(adapter: type[Any], server: Server, **settings: Any) -> Any:
-    given = {"url": server.url, "api_key": "k", "project_id": "p", "model_id": "m", "verify": QUICK, "timeout": 10}
+    given = {"url": server.url, "api_key": "k", "project_id": "p", "model_id": "m", "timeout": 10}
     policy = RetryPolicy(retry_total=2, retry_backoff_factor=0.0)
     return adapter(**{**given, "retry": policy, **settings})
 
@@ -128,7 +127,7 @@ def test_tools_and_tokens_of_a_copy_are_its_own(serve: Start, changed: str) -> N
     tool = {"name": "A", "description": "a", "input_schema": {"type": "object", "properties": {}}}
     server = serve(answer(200, {"resources": [tool]}))
     policy = RetryPolicy(retry_total=2, retry_backoff_factor=0.0)
-    spec = WatsonxToolSpec(url=server.url, token="one", project_id="p", verify=QUICK, retry=policy)
+    spec = WatsonxToolSpec(url=server.url, token="one", project_id="p", retry=policy)
     llm = made(WatsonxLLM, server, api_key=None, token="one")
     assert [one.metadata.name for one in spec.to_tool_list()] == ["A"]
     tokenizer = llm.tokenizer

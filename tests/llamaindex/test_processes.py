@@ -15,7 +15,7 @@ from tests.support.server import Script, Server
 LLM = """
 from llama_index.core.llms import ChatMessage
 from wx_integrations.llamaindex import WatsonxLLM
-SETTINGS = {"model_id": "m", "api_key": "the-canary-key", "project_id": "p", "verify": QUICK}
+SETTINGS = {"model_id": "m", "api_key": "the-canary-key", "project_id": "p"}
 HI = [ChatMessage(content="hi")]
 def make(**settings):
     return WatsonxLLM(**{**SETTINGS, **settings})
@@ -31,7 +31,7 @@ async def astream(model):
 """
 EMBEDDINGS = """
 from wx_integrations.llamaindex import WatsonxEmbeddings
-SETTINGS = {"model_id": "m", "api_key": "the-canary-key", "project_id": "p", "verify": QUICK}
+SETTINGS = {"model_id": "m", "api_key": "the-canary-key", "project_id": "p"}
 def make(**settings):
     return WatsonxEmbeddings(**{**SETTINGS, **settings})
 def ask(model):
@@ -93,7 +93,7 @@ def test_the_end_of_the_interpreter_in_the_middle_of_bulk_work(server: Server) -
 
 
 def test_spawned_processes(server: Server, script: Script, tmp_path: Path) -> None:
-    job = "import ssl, warnings\nQUICK = None\n" + textwrap.dedent(LLM) + lifecycle.JOB
+    job = "import warnings\n" + textwrap.dedent(LLM) + lifecycle.JOB
     (tmp_path / "jobs.py").write_text(job)
     out = run(server, LLM, lifecycle.SPAWN, PYTHONPATH=str(tmp_path), PYTHONWARNINGS="ignore")
     assert out == "['asked']\n"

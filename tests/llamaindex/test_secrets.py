@@ -24,7 +24,6 @@ from pydantic import PrivateAttr
 
 from tests.llamaindex.conftest import Colour
 from tests.support.canaries import CLOUD, CREDENTIALS, PROJECT, leaks, leaks_of, leaks_told_by, told_by
-from tests.support.certificates import QUICK
 from tests.support.echo import TROUBLES, Hostile
 from tests.support.server import Server
 from wx_integrations.core.agent_tools import AgentTool
@@ -211,7 +210,7 @@ def service(hostile: Hostile, watch: Watch) -> Iterator[dict[str, Any]]:
     with Server(hostile) as server:
         login = {"url": server.url, "api_key": "canary-key", "headers": {"X-Api-Key": "canary-header"}}
         manager = CallbackManager([Callbacks(watch)])
-        limits = {"verify": QUICK, "max_retries": 0, "timeout": httpx.Timeout(10, read=0.5)}
+        limits = {"max_retries": 0, "timeout": httpx.Timeout(10, read=0.5)}
         yield {**login, **limits, "project_id": PROJECT, "callback_manager": manager}
 
 

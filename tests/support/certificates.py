@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 QUICK = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""A client's context that trusts nobody, for tests without TLS: reading the usual authorities takes 20 ms each time."""
+"""A client's context that trusts nobody: reading the usual authorities takes 20 ms each time."""
 
 
 class Authority:

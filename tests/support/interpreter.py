@@ -13,10 +13,9 @@ from tests.support.server import Server
 ROOT = Path(__file__).parents[2]
 
 PROLOGUE = """
-import asyncio, gc, logging, os, pickle, ssl, sys, threading
+import asyncio, gc, logging, os, pickle, sys, threading
 logging.getLogger("asyncio").setLevel(logging.ERROR)  # it tells of slow steps, which a busy machine has
 URL = os.environ["WATSONX_URL"]
-QUICK = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 def sockets():
     gc.collect()
     import stat
