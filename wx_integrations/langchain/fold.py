@@ -119,16 +119,13 @@ class Fold:
         if calls := delta.get("tool_calls"):
             shown += self._called(self._calls.feed(choice, calls))
 
-    def _called(self, deltas: Sequence[CallDelta]) -> Iterator[ChatGenerationChunk]:
-        wanted = [delta for delta in deltas if not (self._reading.first_call_only and delta.index > 0)]
-        pieces = [list(self._pieces.of(delta)) for delta in wanted]
-        if all(len(parts) == 1 for parts in pieces):
-            if pieces:
-                yield self._call_chunk([part for parts in pieces for part in parts])
-            return
-        for parts in pieces:
-            for part in parts:
-                yield self._call_chunk([part])
+    def _called(self, deltas: Sequence[CallDelta]) -> list[ChatGenerationChunk]:
+        if self._reading.first_call_only:
+            deltas = [delta for delta in deltas if delta.index == 0]
+        parts = [part for delta in deltas for part in self._pieces.of(delta)]
+        if len(parts) == len(deltas):
+            return [self._call_chunk(parts)] if parts else []
+        return [self._call_chunk([part]) for part in parts]
 
     def _recovered(self, choice: int, found: Collection[WrittenCall]) -> Iterator[ChatGenerationChunk]:
         for call in found:

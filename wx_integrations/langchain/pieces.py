@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.utils.json import parse_partial_json
 
@@ -27,15 +25,14 @@ def is_long(piece: ToolCallChunk) -> bool:
     return len(text) > _LONG and not (text[0] == "{" and whole_object(text))
 
 
-def parts_of(piece: ToolCallChunk) -> Iterator[ToolCallChunk]:
-    """Yield a piece in parts that add up to it."""
+def parts_of(piece: ToolCallChunk) -> list[ToolCallChunk]:
+    """Return a piece in parts that add up to it."""
     if not is_long(piece):
-        yield piece
-        return
+        return [piece]
     text, index = piece["args"] or "", piece["index"]
-    yield tool_call_chunk(name=piece["name"], args=text[:_LONG], id=piece["id"], index=index)
-    for start in range(_LONG, len(text), _LONG):
-        yield tool_call_chunk(name=None, args=text[start : start + _LONG], id=None, index=index)
+    first = tool_call_chunk(name=piece["name"], args=text[:_LONG], id=piece["id"], index=index)
+    starts = range(_LONG, len(text), _LONG)
+    return [first, *(tool_call_chunk(name=None, args=text[at : at + _LONG], id=None, index=index) for at in starts)]
 
 
 class Pieces:
@@ -54,21 +51,21 @@ class Pieces:
         self._prefixes: dict[int, Prefix] = {}
         self._sealed: set[int] = set()
 
-    def of(self, delta: CallDelta) -> Iterator[ToolCallChunk]:
-        """Yield a delta as LangChain has it, in as many parts as are needed."""
+    def of(self, delta: CallDelta) -> list[ToolCallChunk]:
+        """Return a delta as LangChain has it, in as many parts as are needed."""
         piece, index = piece_of(delta), delta.index
         before = self._lengths.get(index, 0)
         astray = self._follow(index, delta.arguments, whole=not before and not is_long(piece))
         if astray is None:
-            yield from parts_of(piece)
-            return
+            return parts_of(piece)
         text = "".join(self._texts.pop(index))
         self._sealed.add(index)
         place = max(astray, before, _LONG)
         head, seal, tail = text[before:place], _unmatched(text[:place]), text[place:]
-        yield tool_call_chunk(name=delta.name, args="", id=delta.id, index=index)
+        found = [tool_call_chunk(name=delta.name, args="", id=delta.id, index=index)]
         for part in (head, seal, tail):
-            yield from parts_of(tool_call_chunk(name=None, args=part, id=None, index=index))
+            found += parts_of(tool_call_chunk(name=None, args=part, id=None, index=index))
+        return found
 
     def _follow(self, index: int, text: str, *, whole: bool) -> int | None:
         """Return where a call's long arguments went astray, once; `whole` says that this piece is an object."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
 from typing import Final
 
 FAR: Final = 4096
@@ -13,24 +12,32 @@ DEEP: Final = 200
 
 _INSIDE = re.compile(r'[^"\\\x00-\x1f]*')
 _WORD = re.compile(r"[-+.0-9A-Za-z]*")
+_SPACE = re.compile(r"[ \t\n\r]*")
 _SCALAR = re.compile(r"true|false|null|NaN|-?Infinity|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_SCALARS_START = re.compile(r"[-0-9tfnNI]")
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 
 
-class _State(Enum):
-    VALUE = auto()
-    FIRST_VALUE = auto()
-    KEY = auto()
-    FIRST_KEY = auto()
-    COLON = auto()
-    AFTER = auto()
-    WORD = auto()
-    NAMING = auto()
-    """Inside a key."""
-    SAYING = auto()
-    """Inside a text that is a value."""
-    END = auto()
+class _State:
+    """Between two characters.
+
+    Attributes:
+        closable: whether closing what is open makes an object here.
+        leads: where a character leads; brackets and commas depend on what is open as well.
+    """
+
+    __slots__ = ("closable", "leads")
+
+    def __init__(self, *, closable: bool = False) -> None:
+        self.closable = closable
+        self.leads: dict[str, _State] = {}
+
+
+_VALUE, _KEY, _COLON = _State(), _State(), _State()
+_FIRST_VALUE, _FIRST_KEY, _AFTER, _END = (_State(closable=True) for _ in range(4))
+_IN_WORD, _IN_KEY, _IN_TEXT = _State(), _State(), _State(closable=True)
+_VALUE.leads = _FIRST_VALUE.leads = {'"': _IN_TEXT, **dict.fromkeys("-0123456789tfnNI", _IN_WORD)}
+_KEY.leads = _FIRST_KEY.leads = {'"': _IN_KEY}
+_COLON.leads = {":": _VALUE}
 
 
 class Prefix:
@@ -45,7 +52,7 @@ class Prefix:
 
     def __init__(self) -> None:
         self.astray: int | None = None
-        self._state = _State.VALUE
+        self._state = _VALUE
         self._open: list[str] = []
         self._escape = ""  # a backslash and what came of its sequence
         self._word = ""  # a number or a word on its way
@@ -54,69 +61,60 @@ class Prefix:
 
     def feed(self, text: str) -> None:
         """Take the next piece."""
-        at = 0
+        start, at = self._place, 0
         while at < len(text) and self.astray is None:
-            before = at
-            at = self._step(text, at)
+            before, at = at, self._step(text, at)
             if at < 0:
-                self.astray = self._place
+                self.astray = start + before
                 return
-            self._place += at - before
-            if self._state in (_State.SAYING, _State.FIRST_VALUE, _State.FIRST_KEY, _State.AFTER, _State.END):
-                self._good = self._place
-            elif self._place - self._good > FAR:
+            if self._state.closable:
+                self._good = start + at
+            elif start + at - self._good > FAR:
                 self.astray = self._good + FAR
             if len(self._open) > DEEP:
-                self.astray = self._place
+                self.astray = start + at
+        self._place = start + at
 
     def _step(self, text: str, at: int) -> int:
         """Take one token or a part of it; return where it ends, -1 if it cannot be."""
-        match self._state:
-            case _State.SAYING | _State.NAMING:
-                return self._in_string(text, at)
-            case _State.WORD:
-                return self._in_word(text, at)
+        state = self._state
+        if state is _IN_WORD:
+            return self._in_word(text, at)
+        if state is _IN_TEXT or state is _IN_KEY:
+            return self._in_string(text, at)
         char = text[at]
         if char in " \t\n\r":
-            return at + 1
-        match self._state, char:
-            case ((_State.VALUE | _State.FIRST_VALUE), "{"):
-                self._open.append("}")
-                self._state = _State.FIRST_KEY
-            case ((_State.VALUE | _State.FIRST_VALUE), _) if not self._open:
-                return -1  # only an object will do
-            case ((_State.VALUE | _State.FIRST_VALUE), "["):
-                self._open.append("]")
-                self._state = _State.FIRST_VALUE
-            case ((_State.VALUE | _State.FIRST_VALUE), '"'):
-                self._state = _State.SAYING
-            case ((_State.KEY | _State.FIRST_KEY), '"'):
-                self._state = _State.NAMING
-            case _State.COLON, ":":
-                self._state = _State.VALUE
-            case _State.AFTER, ",":
-                self._state = _State.KEY if self._open[-1] == "}" else _State.VALUE
-            case ((_State.AFTER | _State.FIRST_KEY | _State.FIRST_VALUE), ("}" | "]")) if self._open[-1] == char:
-                self._open.pop()
-                self._state = _State.AFTER if self._open else _State.END
-            case ((_State.VALUE | _State.FIRST_VALUE), _) if _SCALARS_START.match(char):
-                self._state = _State.WORD
-                return at
-            case _:
-                return -1
+            return _end(_SPACE, text, at)
+        if not self._open and (state is not _VALUE or char != "{"):
+            return -1  # only an object will do, and nothing behind it
+        if (following := state.leads.get(char)) is not None:
+            self._state = following
+            return at if following is _IN_WORD else at + 1
+        if char == "," and state is _AFTER:
+            self._state = _KEY if self._open[-1] == "}" else _VALUE
+        elif char == "{" and (state is _VALUE or state is _FIRST_VALUE):
+            self._open.append("}")
+            self._state = _FIRST_KEY
+        elif char == "[" and (state is _VALUE or state is _FIRST_VALUE):
+            self._open.append("]")
+            self._state = _FIRST_VALUE
+        elif char == self._open[-1] and state.closable:
+            self._open.pop()
+            self._state = _AFTER if self._open else _END
+        else:
+            return -1
         return at + 1
 
     def _in_string(self, text: str, at: int) -> int:
         if self._escape:
             return self._in_escape(text, at)
-        found = _INSIDE.match(text, at)
-        end = found.end() if found is not None else at
+        end = _end(_INSIDE, text, at)
         if end == len(text):
             return end
         if text[end] == "\\":
             self._escape = "\\"
         elif text[end] == '"':
-            self._state = _State.COLON if self._state is _State.NAMING else _State.AFTER
+            self._state = _COLON if self._state is _IN_KEY else _AFTER
         else:
             return -1
         return end + 1
@@ -134,13 +132,18 @@ class Prefix:
         return at + 1
 
     def _in_word(self, text: str, at: int) -> int:
-        found = _WORD.match(text, at)
-        end = found.end() if found is not None else at
+        end = _end(_WORD, text, at)
         self._word += text[at:end]
         if end == len(text):
             return end
         word, self._word = self._word, ""
         if _SCALAR.fullmatch(word) is None:
             return -1
-        self._state = _State.AFTER
+        self._state = _AFTER
         return end
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Return where a pattern that may match nothing ends."""
+    found = pattern.match(text, at)
+    return found.end() if found is not None else at
