@@ -61,6 +61,7 @@ TARGETS = (
     Target("third-party packages besides `httpx` and `pydantic`", "import", "packages", 0, (CORE, *BOTH)),
     Target("start to first answer, wall over the floor", "answer", "wall/framework", 1.05),
     Target("start to first answer, CPU over the floor", "answer", "cpu/framework", 1.05),
+    Target("start to first answer without TLS, wall over the floor", "answer-plain", "wall/framework", 1.05),
     Target("start to first answer, requests", "answer", "requests", 2),
     Target("construction, requests", "construct", "requests each", 0),
     Target("construction after the first, us", "construct", "next us", 1000),

@@ -15,6 +15,8 @@ LATE = ("first", "late", "latest")
 HELD = "The longest time between two turns of another task; CPU time is the honest one on a busy machine."
 FEW = frozenset({"raw", "ibm-sdk", "ibm-langchain", "ibm-llamaindex"})
 """Who has few connections, ten or a hundred, and so takes very long with a thousand calls at a time."""
+ENCRYPTED = frozenset({"ibm-sdk", "ibm-langchain", "ibm-llamaindex"})
+"""Who accepts only `https://` when it is made."""
 SILENT = frozenset({"langchain-noop", "llamaindex-noop"})
 """Who sends nothing, and so has nothing to wait for."""
 
@@ -104,6 +106,16 @@ def _cold() -> tuple[Task, ...]:
             least=STARTS,
             tls=True,
             note="`import` (with the interpreter's start), `construct`, `call`: CPU ms.",
+        ),
+        Task(
+            "answer-plain",
+            "The same without TLS, as with the emulator",
+            "answer",
+            columns=("wall ms", "wall/raw", "wall/framework", "cpu ms", "cpu/framework", "requests"),
+            needs="call",
+            without=ENCRYPTED,
+            least=STARTS,
+            note="Nobody is to be trusted then, so this package reads no certificates.",
         ),
         Task(
             "construct",
