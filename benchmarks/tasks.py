@@ -13,10 +13,10 @@ CPU = ("cpu", "cpu/raw", "cpu/floor", "wall")
 MEMORY = ("cpu", "cpu/raw", "wall/raw", "peak", "peak/raw", "rise", "rise/raw")
 LATE = ("first", "late", "latest")
 HELD = "The longest time between two turns of another task; CPU time is the honest one on a busy machine."
-FEW = frozenset({"raw", "ibm-sdk", "ibm-langchain", "ibm-llamaindex"})
-"""Who has few connections, ten or a hundred, and so takes very long with a thousand calls at a time."""
 ENCRYPTED = frozenset({"ibm-sdk", "ibm-langchain", "ibm-llamaindex"})
 """Who accepts only `https://` when it is made."""
+FEW = ENCRYPTED | {"raw"}
+"""Who has few connections, ten or a hundred, and so takes very long with a thousand calls at a time."""
 SILENT = frozenset({"langchain-noop", "llamaindex-noop"})
 """Who sends nothing, and so has nothing to wait for."""
 

@@ -320,11 +320,10 @@ def test_any_text_reads_alike_in_any_pieces(text: str, cuts: list[int]) -> None:
     except MalformedArguments:
         # a row of pieces of which one alone is an object may mean something, and is tested above
         assume(not any(whole_object(piece.strip(" \n")) for piece in pieces))
-        if reader.fault is None:
-            assert shown == read(text)
-        else:  # the beginning was shown before the fault came to light
-            with pytest.raises(MalformedArguments):
-                parse_arguments(shown)
+        late = reader.fault is not None  # the beginning was shown before the fault came to light
+        assert shown == (read(*text) if late else read(text))
+        with pytest.raises(MalformedArguments):
+            parse_arguments(shown)
     else:
         assert parse_arguments(shown) == expected
 
