@@ -44,7 +44,6 @@ from wx_integrations.core.transport import (
     BorrowedTransport,
     async_transport,
     build_mounts,
-    rootless_context,
     ssl_context,
     sync_transport,
 )
@@ -91,12 +90,10 @@ class Shared:
 
     @property
     def context(self) -> ssl.SSLContext:
-        """One SSL context for all: each costs milliseconds and most of a megabyte, unless there is nobody to trust."""
+        """One SSL context for all: each costs milliseconds and most of a megabyte."""
         with self.lock:
             if self._context is None:
-                verify = self.connection.verify
-                usual = verify is None or verify is True
-                self._context = rootless_context() if usual and self.connection.is_plain else ssl_context(verify)
+                self._context = ssl_context(self.connection.verify, plain=self.connection.is_plain)
             return self._context
 
     def start_afresh(self) -> None:

@@ -77,9 +77,7 @@ class ConnectionFields(BaseModel):
 
     url: str | None = None
     region: str | None = None
-    api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("api_key", "apikey"), exclude=True, repr=False
-    )
+    api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("api_key", "apikey"), exclude=True)
     token: SecretStr | None = Field(default=None, exclude=True)
     token_function: Callable[[], Any] | None = Field(default=None, exclude=True)
     atoken_function: Callable[[], Awaitable[Any]] | None = Field(default=None, exclude=True)
@@ -140,7 +138,7 @@ class ConnectionFields(BaseModel):
         self._check()
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return [(name, value) for name, value in super().__repr_args__() if name not in _HIDDEN]
+        return [(name, value) for name, value in super().__repr_args__() if name not in _SETTINGS]
 
     def _check(self) -> None:
         """Refuse contradictions among the fields; adapters extend it."""
@@ -291,7 +289,7 @@ class ConnectionFields(BaseModel):
         """Copy what is the adapter's own; its connection, and what is live, stays the same."""
         copied = self.__copy__()
         for name, value in copied.__dict__.items():
-            if name not in _CONNECTION_NAMES and name != "connection":
+            if name not in _SETTINGS:
                 with contextlib.suppress(TypeError):  # locks and the like
                     copied.__dict__[name] = copy.deepcopy(value, memo)
         return copied
@@ -316,7 +314,7 @@ class ConnectionFields(BaseModel):
                 raise unknown_argument(name, known, type(self).__name__)
         copied = super().model_copy(update=changes, deep=deep)
         if changes and copied.__pydantic_private__ is not None:
-            if changes.keys() & {*_CONNECTION_NAMES, "connection"}:
+            if changes.keys() & _SETTINGS:
                 copied._settled = None
                 copied._start_afresh()
                 copied._options = {name: value for name, value in self._options.items() if name not in changes}
@@ -341,8 +339,8 @@ def options(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-_HIDDEN = frozenset(ConnectionFields.model_fields)
-"""Who and where is not for logs, in which an adapter's text may end."""
+_SETTINGS = frozenset(ConnectionFields.model_fields)
+"""Who asks whom: shared by copies of an adapter, and not in its text, which may end in logs."""
 _CONNECTION_NAMES = tuple(name for name in ConnectionFields.model_fields if name != "connection")
 
 

@@ -28,12 +28,13 @@ Verify = bool | str | ssl.SSLContext | None
 TransportT = TypeVar("TransportT", httpx.BaseTransport, httpx.AsyncBaseTransport)
 
 
-def ssl_context(verify: Verify) -> ssl.SSLContext:
+def ssl_context(verify: Verify, *, plain: bool = False) -> ssl.SSLContext:
     """Return the TLS settings: verification on unless `verify` is False.
 
     Args:
         verify: True or None for the system's or certifi's roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` count),
             a path to a CA file or folder, or a ready context.
+        plain: nobody is asked over TLS. Then the usual roots, which take 15 ms to read, are not, and nobody is trusted.
 
     Raises:
         ConfigurationError: no such CA file, or not one.
@@ -49,7 +50,7 @@ def ssl_context(verify: Verify) -> ssl.SSLContext:
     try:
         if verify is None or verify is True:
             named = "SSL_CERT_FILE or SSL_CERT_DIR"
-            return httpx.create_ssl_context()
+            return ssl.create_default_context(capath=os.devnull) if plain else httpx.create_ssl_context()
         path = Path(verify)
         return _trusting_folder(path) if path.is_dir() else ssl.create_default_context(cafile=str(path))
     except (OSError, ssl.SSLError) as error:
@@ -58,11 +59,6 @@ def ssl_context(verify: Verify) -> ssl.SSLContext:
             hint="Give the path of a PEM file with the certificates to trust",
             field="verify",
         ) from None
-
-
-def rootless_context() -> ssl.SSLContext:
-    """Return TLS settings that trust nobody, for hosts that do without TLS: reading the roots takes 15 ms."""
-    return ssl.create_default_context(capath=os.devnull)
 
 
 def _trusting_folder(path: Path) -> ssl.SSLContext:

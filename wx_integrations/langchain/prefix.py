@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from wx_integrations.core.jsontext import SPACE
+
 FAR: Final = 4096
 """Characters behind the last place where closing what is open made an object: cutting further back takes long."""
 DEEP: Final = 200
@@ -12,7 +14,7 @@ DEEP: Final = 200
 
 _INSIDE = re.compile(r'[^"\\\x00-\x1f]*')
 _WORD = re.compile(r"[-+.0-9A-Za-z]*")
-_SPACE = re.compile(r"[ \t\n\r]*")
+_SPACES = re.compile(f"[{SPACE}]*")
 _SCALAR = re.compile(r"true|false|null|NaN|-?Infinity|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 
@@ -22,7 +24,7 @@ class _State:
 
     Attributes:
         closable: whether closing what is open makes an object here.
-        leads: where a character leads; brackets and commas depend on what is open as well.
+        leads: where a character leads; commas and closing brackets depend on what is open as well.
     """
 
     __slots__ = ("closable", "leads")
@@ -35,9 +37,15 @@ class _State:
 _VALUE, _KEY, _COLON = _State(), _State(), _State()
 _FIRST_VALUE, _FIRST_KEY, _AFTER, _END = (_State(closable=True) for _ in range(4))
 _IN_WORD, _IN_KEY, _IN_TEXT = _State(), _State(), _State(closable=True)
-_VALUE.leads = _FIRST_VALUE.leads = {'"': _IN_TEXT, **dict.fromkeys("-0123456789tfnNI", _IN_WORD)}
+_VALUE.leads = _FIRST_VALUE.leads = {
+    "{": _FIRST_KEY,
+    "[": _FIRST_VALUE,
+    '"': _IN_TEXT,
+    **dict.fromkeys("-0123456789tfnNI", _IN_WORD),
+}
 _KEY.leads = _FIRST_KEY.leads = {'"': _IN_KEY}
 _COLON.leads = {":": _VALUE}
+_CLOSING: Final = {"{": "}", "[": "]"}
 
 
 class Prefix:
@@ -83,21 +91,17 @@ class Prefix:
         if state is _IN_TEXT or state is _IN_KEY:
             return self._in_string(text, at)
         char = text[at]
-        if char in " \t\n\r":
-            return _end(_SPACE, text, at)
+        if char in SPACE:
+            return _end(_SPACES, text, at)
         if not self._open and (state is not _VALUE or char != "{"):
             return -1  # only an object will do, and nothing behind it
         if (following := state.leads.get(char)) is not None:
             self._state = following
+            if char in _CLOSING:
+                self._open.append(_CLOSING[char])
             return at if following is _IN_WORD else at + 1
         if char == "," and state is _AFTER:
             self._state = _KEY if self._open[-1] == "}" else _VALUE
-        elif char == "{" and (state is _VALUE or state is _FIRST_VALUE):
-            self._open.append("}")
-            self._state = _FIRST_KEY
-        elif char == "[" and (state is _VALUE or state is _FIRST_VALUE):
-            self._open.append("]")
-            self._state = _FIRST_VALUE
         elif char == self._open[-1] and state.closable:
             self._open.pop()
             self._state = _AFTER if self._open else _END
